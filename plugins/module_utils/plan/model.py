@@ -1,0 +1,275 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MailPlan: everything that will be built, published and checked, as plain frozen data.
+
+A plan is a function of the intent alone. What cannot be known before something exists (a public key, the hash of a
+certificate's key) is a :class:`Deferred`; :func:`~.resolve.resolve` fills those from facts and nothing else does.
+Every class converts to and from JSON types with :func:`to_data` and :func:`from_data`, secrets appear only as the
+names of references.
+"""
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Optional, Tuple, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+
+#: The order in which records are published. A record of a later phase is neither created nor deleted by a run
+#: through an earlier one.
+PHASES: Tuple[str, ...] = ("address", "identity", "keys", "policy", "certificate", "delivery")
+
+#: Algorithms in the words of the intent, with the letter that ends a selector.
+DKIM_ALGORITHMS = {"rsa-2048": "r", "rsa-4096": "r", "ed25519": "e"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A value that exists only after something has been made.
+
+    kind: ``dkim`` (key ``<domain>/<algorithm>``; fills name and content) or ``tlsa`` (key = host name; fills content).
+    """
+
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One wanted DNS record.
+
+    name: FQDN, lower case, A-labels, no trailing dot. content: master-file presentation of the rdata with host names
+    absolute but without the trailing dot (``10 mail.example.com``, ``0 1 465 mail.example.com``, ``3 1 1 ab…``,
+    ``0 issue "letsencrypt.org"``); for TXT the text itself: unquoted, undivided. ttl: seconds.
+    """
+
+    zone: str
+    name: str
+    type: str
+    content: str
+    ttl: int
+    phase: str
+    role: str
+    reason: str
+    deferred: Optional[Deferred] = None
+
+
+@dataclass(frozen=True)
+class ForeignPolicy:
+    """What to do with somebody else's record at a name where we want to publish: merge, adopt, replace or fail."""
+
+    spf: str = "merge"
+    mx: str = "fail"
+    dmarc: str = "fail"
+    caa: str = "merge"
+    other: str = "fail"
+
+
+@dataclass(frozen=True)
+class ZonePlan:
+    """A zone, the provider that serves it and the records wanted in it (sorted by phase, name, type, content)."""
+
+    name: str
+    provider: str
+    records: Tuple[Record, ...]
+    foreign: ForeignPolicy = ForeignPolicy()
+
+
+@dataclass(frozen=True)
+class AccountPlan:
+    """A mailbox. address and aliases are complete addresses; secret names the reference that holds the password."""
+
+    address: str
+    aliases: Tuple[str, ...]
+    secret: str
+    description: str = ""
+    quota: int = 0
+
+
+@dataclass(frozen=True)
+class DkimPlan:
+    """How a domain signs. selector is a strftime pattern to which ``r`` or ``e`` is appended; rotate_after in days."""
+
+    algorithms: Tuple[str, ...]
+    selector: str
+    rotate_after: int
+
+
+@dataclass(frozen=True)
+class DmarcPlan:
+    policy: str
+    np: str
+    adkim: str
+    aspf: str
+    rua: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DomainPlan:
+    """One mail domain, its owners and its policies. home and edges are inventory host names."""
+
+    name: str
+    unicode_name: str
+    zone: str
+    home: str
+    edges: Tuple[str, ...]
+    mail_hosts: Tuple[str, ...]
+    egress: str
+    dkim: DkimPlan
+    dmarc: DmarcPlan
+    mta_sts: str
+    mta_sts_id: str
+    tls_rpt: Tuple[str, ...]
+    dane: bool
+    accounts: Tuple[AccountPlan, ...]
+    catch_all: str = ""
+    subaddressing: bool = True
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listener of the mail server; proxied ones expect PROXY protocol v2 from the tunnel client alone."""
+
+    name: str
+    port: int
+    protocol: str
+    tls: str
+    proxied: bool
+    public: bool
+
+
+@dataclass(frozen=True)
+class MtaStsPlan:
+    """One policy per mail server: mode off, testing or enforce; max_age in seconds."""
+
+    mode: str
+    mx: Tuple[str, ...]
+    max_age: int
+    id: str
+
+
+@dataclass(frozen=True)
+class HomePlan:
+    """What runs at home. Addresses are those of the container network that only server and tunnel client share."""
+
+    host: str
+    server_name: str
+    domains: Tuple[str, ...]
+    edges: Tuple[str, ...]
+    subnet: str
+    gateway: str
+    tunnel_address: str
+    server_address: str
+    relay_port: int
+    listeners: Tuple[Listener, ...]
+    certificate_names: Tuple[str, ...]
+    mta_sts: MtaStsPlan
+    acme_directory: str
+    acme_email: str
+    acme_challenge: str
+
+
+@dataclass(frozen=True)
+class EdgePlan:
+    """What runs on a public host. relay_name is Postfix's own name: it must differ from mail_name (RFC 5321 loop check)."""
+
+    host: str
+    mail_name: str
+    relay_name: str
+    ipv4: str
+    ipv6: str
+    homes: Tuple[str, ...]
+    bind_port: int
+    ports: Tuple[int, ...]
+    relay_port: int
+    sender_domains: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PtrPlan:
+    """A reverse record: address → name, through a provider. options hold no secret values, only reference names."""
+
+    address: str
+    name: str
+    host: str
+    provider: str
+    options: Tuple[Tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class CanaryPlan:
+    """A mailbox elsewhere that serves as a witness; secret names the reference that holds its password."""
+
+    address: str
+    imap_host: str
+    imap_username: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Why a value is what it is. source: given (the user's word), default (ours) or derived (follows from others)."""
+
+    subject: str
+    key: str
+    value: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MailPlan:
+    version: int
+    operator_email: str
+    dns_provider: str
+    domains: Tuple[DomainPlan, ...]
+    zones: Tuple[ZonePlan, ...]
+    homes: Tuple[HomePlan, ...]
+    edges: Tuple[EdgePlan, ...]
+    ptr: Tuple[PtrPlan, ...]
+    canaries: Tuple[CanaryPlan, ...]
+    vantages: Tuple[str, ...]
+    decisions: Tuple[Decision, ...]
+
+
+def to_data(value: Any) -> Any:
+    """A plan (or any part of one) as JSON types: dataclasses become dicts, tuples lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [to_data(v) for v in value]
+    return value
+
+
+def from_data(cls: Type[T], data: Any) -> T:
+    """The inverse of :func:`to_data`: ``from_data(MailPlan, to_data(plan)) == plan``.
+
+    Raises TypeError when data does not have the shape of cls.
+    """
+    return _build(cls, data)  # type: ignore[no-any-return]
+
+
+def _build(kind: Any, data: Any) -> Any:
+    origin = get_origin(kind)
+    if origin is Union:
+        if data is None:
+            return None
+        return _build(next(a for a in get_args(kind) if a is not type(None)), data)
+    if origin is tuple:
+        args = get_args(kind)
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_build(args[0], v) for v in data)
+        return tuple(_build(a, v) for a, v in zip(args, data))
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(data, dict):
+            raise TypeError(f"{kind} expects a mapping, got {type(data).__name__}")
+        hints = get_type_hints(kind)
+        unknown = set(data) - set(hints)
+        if unknown:
+            raise TypeError(f"{kind} has no field {sorted(unknown)}")
+        return kind(**{k: _build(hints[k], v) for k, v in data.items()})  # type: ignore[operator]
+    if kind in (str, int, bool, float):
+        # Ansible hands over tagged subclasses; a plan holds plain values.
+        return kind(data)
+    return data
