@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Failures a person can act on: a code, the place, what is wrong and the fix. The codes are listed in docs/errors.md."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -8,6 +8,7 @@ certificate's key) is a :class:`Deferred`; :func:`~.resolve.resolve` fills those
 Every class converts to and from JSON types with :func:`to_data` and :func:`from_data`, secrets appear only as the
 names of references.
 """
+
 from __future__ import annotations
 
 import dataclasses

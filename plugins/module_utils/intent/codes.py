@@ -1,0 +1,32 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Codes of mistakes in the inventory; docs/errors.md is made from these."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+CODES: Dict[str, str] = {
+    "MS-INT-001": "An unknown key, most likely misspelt. The nearest known one is named; remove or correct it.",
+    "MS-INT-002": "A required key is missing. Add it where the message says.",
+    "MS-INT-003": "A value has the wrong form (not a duration, not a list, …). The message shows the wanted form.",
+    "MS-INT-004": "A value is not one of the allowed words.",
+    "MS-INT-005": "A domain or host name cannot be used. Unicode names are fine; spaces, empty or leading-hyphen labels are not.",
+    "MS-INT-006": "An unknown inventory variable that begins with mail_: most likely misspelt.",
+    "MS-INT-007": "A host is named that the inventory does not have, or that is in the wrong group.",
+    "MS-INT-008": "A value is implied only when there is exactly one candidate (one home, one edge). Name it.",
+    "MS-INT-009": "mail_intent names a version of the interface that this release does not read.",
+    "MS-INT-010": "A word of the interface that this release does not build yet.",
+    "MS-INT-020": "One address belongs to two accounts, or an alias is itself an account.",
+    "MS-INT-021": "A domain is declared twice: its MX would have two owners.",
+    "MS-INT-022": "Domains of one mail server disagree on MTA-STS: the server serves one policy.",
+    "MS-INT-023": "The name of a mail host is in no declared zone, so that its address record cannot be kept.",
+    "MS-INT-024": "A DKIM key set without RSA: large receivers do not verify Ed25519.",
+    "MS-INT-025": "An address points to a domain that this server does not serve, or to an account that does not exist.",
+    "MS-INT-026": "Two hosts claim the same mail name or public address.",
+    "MS-INT-027": "mail_domains is empty: there is nothing to build.",
+    "MS-INT-028": "A public address is needed, and this one is private, shared or reserved.",
+    "MS-INT-029": "A secret is missing: the reference leads nowhere.",
+    "MS-INT-030": "A secret stands in clear text in a file that is not vaulted.",
+}

@@ -1,0 +1,155 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The intent: what the user declared, read into plain frozen data. The words are those of the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Account:
+    """A mailbox; address may lack its domain; secret says where its password is: a path into the intent, or nothing."""
+
+    address: str
+    aliases: Tuple[str, ...] = ()
+    secret: str = ""
+    description: str = ""
+    quota: int = 0
+
+
+@dataclass(frozen=True)
+class Inbound:
+    provider: str
+    host: str = ""
+    edge: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outbound:
+    """egress: the name of an edge, empty for the inbound one."""
+
+    provider: str
+    egress: str = ""
+
+
+@dataclass(frozen=True)
+class Dkim:
+    keys: Tuple[str, ...]
+    selector: str
+    rotate_after: int
+
+
+@dataclass(frozen=True)
+class Dmarc:
+    policy: str
+    np: str
+    adkim: str
+    aspf: str
+    rua: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Domain:
+    name: str
+    unicode_name: str
+    state: str
+    zone: str
+    inbound: Optional[Inbound]
+    outbound: Optional[Outbound]
+    dkim: Dkim
+    dmarc: Dmarc
+    mta_sts: str
+    tls_rpt: Tuple[str, ...]
+    dane: str
+    accounts: Tuple[Account, ...]
+    catch_all: str
+    subaddressing: bool
+    #: Keys the user wrote, for telling a given value from a default.
+    given: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ptr:
+    provider: str
+    server: str = ""
+    zone: str = ""
+    key_name: str = ""
+    key_algorithm: str = "hmac-sha256"
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class MailHost:
+    """A public host: its mail name, addresses and who sets its reverse record."""
+
+    name: str
+    ipv4: str
+    ipv6: str
+    ptr: Ptr
+
+
+@dataclass(frozen=True)
+class Acme:
+    directory: str
+    email: str
+    challenge: str
+
+
+@dataclass(frozen=True)
+class Dns:
+    provider: str
+    token: str
+    zones: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Canary:
+    address: str
+    imap_host: str
+    imap_username: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Operator:
+    email: str
+    dns: Dns
+    acme: Acme
+    canaries: Tuple[Canary, ...]
+
+
+@dataclass(frozen=True)
+class Host:
+    name: str
+    groups: Tuple[str, ...]
+    mail_host: Optional[MailHost] = None
+
+
+@dataclass(frozen=True)
+class Intent:
+    version: int
+    operator: Operator
+    domains: Tuple[Domain, ...]
+    hosts: Tuple[Host, ...]
+
+    def in_group(self, group: str) -> Tuple[Host, ...]:
+        return tuple(h for h in self.hosts if group in h.groups)
+
+    def host(self, name: str) -> Optional[Host]:
+        return next((h for h in self.hosts if h.name == name), None)
+
+
+@dataclass(frozen=True)
+class RawIntent:
+    """The inventory as Ansible hands it over, templated. hosts: name → {groups: [...], mail_host: {...} or absent}."""
+
+    mail_domains: Any
+    mail_operator: Any
+    mail_intent: Any
+    mail_submission: Any
+    hosts: Mapping[str, Mapping[str, Any]]
+    #: Every variable name of the inventory that begins with one of our prefixes, for finding misspelt ones.
+    variables: Tuple[str, ...] = ()

@@ -1,0 +1,336 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of the inventory: one shape per mapping that users write. The JSON Schema of the intent comes from here."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import DomainName, IPAddress, MailAddress
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import (
+    Anything,
+    Duration,
+    Flag,
+    Key,
+    Many,
+    Mapped,
+    Number,
+    Shape,
+    Size,
+    Text,
+)
+
+DAY = 86400
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+LATER = "leave it out in this release"
+
+HOST_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]*", wanted="the name of an inventory host")
+
+
+class Secret(Shape):
+    """Where a credential is; read as the path of the key, so that a plan never holds a value.
+
+    The value behind the path is looked up when it is needed, see plugins/action/mail_secrets.py.
+    """
+
+    fallback = ""
+
+    def read(self, raw: Any, path: str, reading: Any) -> str:
+        if not isinstance(raw, str) or not raw:
+            return str(self._wrong(raw, path, reading, 'a reference such as "{{ vault_name }}"'))
+        return path
+
+    def schema(self) -> Dict[str, Any]:
+        return {"type": "string", "description": "reference to a vaulted value"}
+
+
+def _account(**given: Any) -> model.Account:
+    return model.Account(**{k: v for k, v in given.items() if v is not None})
+
+
+ACCOUNT = Mapped(
+    name="an account",
+    shorthand="address",
+    build=_account,
+    fallback=model.Account(address=""),
+    keys={
+        "address": Key(MailAddress(), required=True, doc="mailbox; without a domain this domain is meant"),
+        "aliases": Key(Many(MailAddress(), or_one=True), default=(), doc="further addresses of the mailbox"),
+        "secret": Key(Secret(), default="", doc="password; generated once where absent"),
+        "description": Key(Text(), default="", doc="shown in the server's directory"),
+        "quota": Key(Size(), default=0, doc="size limit, none by default"),
+    },
+)
+
+PROVIDERS = (
+    "stalwart",
+    "cloudflare_email_routing",
+    "cloudflare_email_sending",
+    "gmail_personal",
+    "google_workspace",
+    "tencent_exmail",
+)
+
+
+class Provider(Text):
+    """A provider's id; this release builds stalwart, the others are known as words."""
+
+    def __init__(self) -> None:
+        super().__init__(choices=PROVIDERS, fallback="stalwart")
+
+    def read(self, raw: Any, path: str, reading: Any) -> str:
+        value = super().read(raw, path, reading)
+        if value != "stalwart":
+            reading.note(
+                "MS-INT-010", path, raw, f"provider '{value}' is not built yet", "use stalwart in this release"
+            )
+        return value
+
+
+class Egress(Shape):
+    """The name of an edge; smarthost, wireguard and direct are words of the interface for later."""
+
+    fallback = ""
+
+    def read(self, raw: Any, path: str, reading: Any) -> str:
+        if isinstance(raw, dict) or raw == "direct":
+            shown = "direct" if raw == "direct" else ", ".join(str(k) for k in raw)
+            reading.note("MS-INT-010", path, raw, f"egress '{shown}' is not built yet", "name an edge in this release")
+            return ""
+        return HOST_NAME.read(raw, path, reading)
+
+    def schema(self) -> Dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"type": "object"}]}
+
+
+INBOUND = Mapped(
+    name="inbound",
+    shorthand="provider",
+    build=model.Inbound,
+    keys={
+        "provider": Key(Provider(), default="stalwart", doc="who owns the domain's MX"),
+        "host": Key(HOST_NAME, default="", doc="the home that runs the server; implied when there is one"),
+        "edge": Key(Many(HOST_NAME, or_one=True), default=(), doc="public host(s), in the order of MX preference"),
+        "subaddressing": Key(Anything(), unsupported="write it at the domain"),
+        "addresses": Key(Anything(), unsupported=LATER),
+        "catch_all": Key(Anything(), unsupported="write it at the domain"),
+    },
+)
+
+OUTBOUND = Mapped(
+    name="outbound",
+    shorthand="provider",
+    build=model.Outbound,
+    keys={
+        "provider": Key(Provider(), default="stalwart", doc="who sends"),
+        "egress": Key(Egress(), default="", doc="the edge from whose address mail leaves; the inbound one by default"),
+        "account": Key(Anything(), unsupported=LATER),
+        "send_as": Key(Anything(), unsupported=LATER),
+        "spf_authorize": Key(Anything(), unsupported=LATER),
+    },
+)
+
+DKIM_DEFAULT = model.Dkim(keys=("rsa-2048", "ed25519"), selector="%Y%m", rotate_after=180 * DAY)
+DKIM = Mapped(
+    name="dkim",
+    build=model.Dkim,
+    fallback=DKIM_DEFAULT,
+    keys={
+        "keys": Key(
+            Many(Text(choices=("rsa-2048", "rsa-4096", "ed25519"), fallback="rsa-2048"), or_one=True),
+            default=DKIM_DEFAULT.keys,
+            doc="algorithms; RSA must be among them",
+        ),
+        "selector": Key(
+            Text(pattern=r"[A-Za-z0-9%-]{1,40}", wanted="a strftime pattern such as %Y%m", fallback="%Y%m"),
+            default=DKIM_DEFAULT.selector,
+            doc="strftime pattern; r or e is appended",
+        ),
+        "rotate_after": Key(
+            Duration(fallback=180 * DAY), default=DKIM_DEFAULT.rotate_after, doc="age at which keys are due"
+        ),
+    },
+)
+
+DMARC_DEFAULT = model.Dmarc(policy="auto", np="reject", adkim="s", aspf="r", rua=())
+DMARC = Mapped(
+    name="dmarc",
+    shorthand="policy",
+    build=model.Dmarc,
+    fallback=DMARC_DEFAULT,
+    keys={
+        "policy": Key(
+            Text(choices=("auto", "none", "quarantine", "reject"), fallback="auto"),
+            default="auto",
+            doc="auto: the strictest all senders allow",
+        ),
+        "np": Key(
+            Text(choices=("none", "quarantine", "reject"), fallback="reject"),
+            default="reject",
+            doc="for names that do not exist (RFC 9989)",
+        ),
+        "adkim": Key(Text(choices=("r", "s"), fallback="s"), default="s", doc="DKIM alignment"),
+        "aspf": Key(Text(choices=("r", "s"), fallback="r"), default="r", doc="SPF alignment"),
+        "rua": Key(
+            Many(MailAddress(), or_one=True), default=(), doc="where aggregate reports go; postmaster by default"
+        ),
+    },
+)
+
+TLS_RPT = Many(MailAddress(), or_one=True)
+
+
+class OffOr(Shape):
+    """``off`` reads as (); anything else by the inner shape."""
+
+    def __init__(self, inner: Shape) -> None:
+        self.inner = inner
+        self.fallback = ()
+
+    def read(self, raw: Any, path: str, reading: Any) -> Any:
+        return ("off",) if raw is False or raw == "off" else self.inner.read(raw, path, reading)
+
+    def schema(self) -> Dict[str, Any]:
+        return {"anyOf": [{"enum": ["off", False]}, self.inner.schema()]}
+
+
+DOMAIN_KEYS: Dict[str, Key] = {
+    "name": Key(DomainName(), required=True, doc="the mail domain"),
+    "state": Key(
+        Text(choices=("present", "absent"), fallback="present"), default="present", doc="absent shows what would go"
+    ),
+    "zone": Key(DomainName(), default="", doc="the DNS zone that holds the domain; the domain itself by default"),
+    "provider": Key(Provider(), default="", doc="shorthand for inbound and outbound"),
+    "inbound": Key(INBOUND, default=None),
+    "outbound": Key(OUTBOUND, default=None),
+    "dkim": Key(DKIM, default=DKIM_DEFAULT),
+    "dmarc": Key(DMARC, default=DMARC_DEFAULT),
+    "mta_sts": Key(
+        Text(choices=("off", "testing", "enforce"), fallback="testing"),
+        default="testing",
+        doc="one policy per mail server",
+    ),
+    "tls_rpt": Key(OffOr(TLS_RPT), default=(), doc="where TLS reports go; the DMARC address by default"),
+    "dane": Key(
+        Text(choices=("auto", "on", "off"), fallback="auto"), default="auto", doc="auto: where the zone is signed"
+    ),
+    "accounts": Key(Many(ACCOUNT), default=()),
+    "catch_all": Key(MailAddress(), default="", doc="mailbox that gets what no other address takes"),
+    "subaddressing": Key(Flag(fallback=True), default=True, doc="user+tag reaches user"),
+    "aliases": Key(Anything(), unsupported="write aliases at the account"),
+    "lists": Key(Anything(), unsupported=LATER),
+    "also_send_via": Key(Anything(), unsupported=LATER),
+    "inputs": Key(Anything(), unsupported=LATER),
+    "webmail": Key(Anything(), unsupported=LATER),
+    "migrate": Key(Anything(), unsupported=LATER),
+}
+
+PTR = Mapped(
+    name="ptr",
+    shorthand="provider",
+    build=model.Ptr,
+    fallback=model.Ptr(provider="manual"),
+    keys={
+        "provider": Key(
+            Text(choices=("manual", "rfc2136"), fallback="manual"),
+            default="manual",
+            doc="who sets the reverse record; manual prints what to do",
+        ),
+        "server": Key(Text(wanted="the name or address of the reverse zone's primary"), default=""),
+        "zone": Key(DomainName(), default="", doc="the reverse zone"),
+        "key_name": Key(Text(), default="", doc="TSIG key"),
+        "key_algorithm": Key(
+            Text(choices=("hmac-sha256", "hmac-sha384", "hmac-sha512"), fallback="hmac-sha256"), default="hmac-sha256"
+        ),
+        "secret": Key(Secret(), default="", doc="TSIG secret"),
+    },
+)
+
+MAIL_HOST = Mapped(
+    name="mail_host",
+    build=model.MailHost,
+    keys={
+        "name": Key(DomainName(), required=True, doc="the host's mail name: MX target, HELO, PTR"),
+        "ipv4": Key(IPAddress(4), required=True, doc="its public address"),
+        "ipv6": Key(IPAddress(6), default="", doc="only when PTR and port 25 work over IPv6 too"),
+        "ptr": Key(PTR, default=model.Ptr(provider="manual")),
+    },
+)
+
+ACME = Mapped(
+    name="acme",
+    build=model.Acme,
+    keys={
+        "directory": Key(
+            Text(pattern=r"https://\S+", wanted="the https URL of an ACME directory", fallback=LETS_ENCRYPT),
+            default=LETS_ENCRYPT,
+        ),
+        "email": Key(MailAddress(), default="", doc="contact; mail_operator.email by default"),
+        "challenge": Key(Text(choices=("http-01",), fallback="http-01"), default="http-01"),
+    },
+)
+DNS = Mapped(
+    name="dns",
+    build=model.Dns,
+    fallback=model.Dns(provider="cloudflare", token="", zones=()),
+    keys={
+        "provider": Key(Text(choices=("cloudflare",), fallback="cloudflare"), default="cloudflare"),
+        "token": Key(Secret(), required=True, doc="API token that may edit the zones' records"),
+        "zones": Key(Many(DomainName()), default=(), doc="further zones, for mail hosts outside the mail domains"),
+    },
+)
+
+IMAP = Mapped(
+    name="imap",
+    build=lambda **v: v,
+    fallback={"host": "", "username": "", "secret": ""},
+    keys={
+        "host": Key(DomainName(), required=True),
+        "username": Key(Text(), required=True),
+        "secret": Key(Secret(), required=True),
+    },
+)
+CANARY = Mapped(
+    name="a canary",
+    build=lambda address, imap: model.Canary(address, imap["host"], imap["username"], imap["secret"]),
+    fallback=model.Canary("", "", "", ""),
+    keys={"address": Key(MailAddress(), required=True), "imap": Key(IMAP, required=True)},
+)
+
+NO_ACME = model.Acme(directory=LETS_ENCRYPT, email="", challenge="http-01")
+OPERATOR = Mapped(
+    name="mail_operator",
+    build=model.Operator,
+    fallback=model.Operator(email="", dns=DNS.fallback, acme=NO_ACME, canaries=()),
+    keys={
+        "email": Key(MailAddress(), required=True, doc="who is told when something is wrong"),
+        "dns": Key(DNS, required=True),
+        "acme": Key(ACME, default=NO_ACME),
+        "canaries": Key(Many(CANARY), default=(), doc="mailboxes elsewhere that serve as witnesses"),
+    },
+)
+
+#: The variables of the interface; any other that begins with mail_ is a mistake.
+VARIABLES = ("mail_domains", "mail_submission", "mail_operator", "mail_host", "mail_intent")
+MAIL_INTENT = Number(low=1, high=1, fallback=1)
+
+
+def json_schema() -> Dict[str, Any]:
+    """The JSON Schema (2020-12) of the inventory's variables, for editors and for docs/intent.schema.json."""
+    domain: Dict[str, Any] = {"type": "object", "additionalProperties": False, "required": ["name"], "properties": {}}
+    for key, spec in DOMAIN_KEYS.items():
+        entry = spec.shape.schema()
+        domain["properties"][key] = {**entry, "description": spec.doc} if spec.doc else entry
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mailstead intent",
+        "type": "object",
+        "properties": {
+            "mail_intent": MAIL_INTENT.schema(),
+            "mail_operator": OPERATOR.schema(),
+            "mail_domains": {"type": "array", "items": domain},
+            "mail_host": MAIL_HOST.schema(),
+        },
+    }

@@ -1,0 +1,236 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Intent → MailPlan. Pure: no clock, no network, no files; the same intent always gives the same plan."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Dict, List, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import records
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import explain
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    AccountPlan,
+    CanaryPlan,
+    DkimPlan,
+    DmarcPlan,
+    DomainPlan,
+    EdgePlan,
+    HomePlan,
+    Listener,
+    MailPlan,
+    MtaStsPlan,
+    PtrPlan,
+    Record,
+    ZonePlan,
+)
+
+#: The container network that only the mail server and the tunnel client share. Its addresses are fixed because the
+#: server trusts exactly one of them to say where a connection came from.
+NETWORK = {
+    "subnet": "172.29.25.0/28",
+    "gateway": "172.29.25.1",
+    "tunnel_address": "172.29.25.10",
+    "server_address": "172.29.25.12",
+}
+TUNNEL_PORT = 7000
+RELAY_PORT = 2525
+#: Seconds; a year is the largest value senders need to honour and the usual choice is a week (RFC 8461 §3.2).
+STS_MAX_AGE = 604800
+
+LISTENERS: Tuple[Listener, ...] = (
+    # Port 25 inside as well: the server's inbound defaults (SPF, DMARC, HELO rules) apply to its port 25 only.
+    Listener("smtp", 25, "smtp", "starttls", proxied=True, public=True),
+    Listener("submissions", 465, "smtp", "implicit", proxied=True, public=True),
+    Listener("imaps", 993, "imap", "implicit", proxied=True, public=True),
+    Listener("https", 443, "http", "implicit", proxied=True, public=True),
+    Listener("http", 8080, "http", "none", proxied=False, public=False),
+)
+#: Port 80 goes through the tunnel too, to the ACME client on the home host, without PROXY protocol.
+CHALLENGE_PORT = 80
+
+
+def build_plan(intent: intent_model.Intent) -> MailPlan:
+    """What to build, publish and check for an intent that :func:`read_intent` accepted."""
+    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound]
+    domains = tuple(sorted((_domain(intent, d) for d in present), key=lambda d: d.name))
+    homes = tuple(_home(intent, host, domains) for host in sorted({d.home for d in domains}))
+    edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
+    ptr = tuple(p for e in edges for p in _ptr(intent, e))
+    zones = _zones(intent, domains, homes, edges)
+    plan = MailPlan(
+        version=1,
+        operator_email=intent.operator.email,
+        dns_provider=intent.operator.dns.provider,
+        domains=domains,
+        zones=zones,
+        homes=homes,
+        edges=edges,
+        ptr=ptr,
+        canaries=tuple(CanaryPlan(c.address, c.imap_host, c.imap_username, c.secret) for c in intent.operator.canaries),
+        vantages=tuple(h.name for h in intent.in_group("mail_vantage")),
+        decisions=explain(intent, domains, homes, edges),
+    )
+    _same_edges(domains)
+    return plan
+
+
+def sts_policy(mode: str, mx: Sequence[str], max_age: int) -> str:
+    """The policy as the server serves it (RFC 8461 §3.2), lines ended by CRLF."""
+    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {name}" for name in mx), f"max_age: {max_age}"]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def sts_id(mode: str, mx: Sequence[str], max_age: int) -> str:
+    """An id that changes exactly when the policy does: 1 to 32 alphanumerics (RFC 8461 §3.1)."""
+    return hashlib.sha256(sts_policy(mode, mx, max_age).encode()).hexdigest()[:20]
+
+
+def _mail_host(intent: intent_model.Intent, edge: str) -> intent_model.MailHost:
+    host = intent.host(edge)
+    if host is None or host.mail_host is None:
+        raise MailsteadError.one(
+            "MS-INT-007", edge, "the edge has no mail_host", f"add mail_host to host_vars/{edge}.yml"
+        )
+    return host.mail_host
+
+
+def _domain(intent: intent_model.Intent, domain: intent_model.Domain) -> DomainPlan:
+    assert domain.inbound is not None and domain.outbound is not None
+    mail_hosts = tuple(_mail_host(intent, e).name for e in domain.inbound.edge)
+    return DomainPlan(
+        name=domain.name,
+        unicode_name=domain.unicode_name,
+        zone=domain.zone,
+        home=domain.inbound.host,
+        edges=domain.inbound.edge,
+        mail_hosts=mail_hosts,
+        egress=domain.outbound.egress,
+        dkim=DkimPlan(domain.dkim.keys, domain.dkim.selector, domain.dkim.rotate_after // 86400),
+        dmarc=DmarcPlan(
+            # Our own server signs with the domain's keys, so nothing stands in the way of the strictest policy.
+            policy="reject" if domain.dmarc.policy == "auto" else domain.dmarc.policy,
+            np=domain.dmarc.np,
+            adkim=domain.dmarc.adkim,
+            aspf=domain.dmarc.aspf,
+            rua=domain.dmarc.rua,
+        ),
+        mta_sts=domain.mta_sts,
+        mta_sts_id="" if domain.mta_sts == "off" else sts_id(domain.mta_sts, mail_hosts, STS_MAX_AGE),
+        tls_rpt=domain.tls_rpt,
+        dane=domain.dane != "off",
+        accounts=tuple(
+            AccountPlan(
+                address=a.address,
+                aliases=a.aliases,
+                secret=a.secret or f"generated:{a.address}",
+                description=a.description,
+                quota=a.quota,
+            )
+            for a in domain.accounts
+        ),
+        catch_all=domain.catch_all,
+        subaddressing=domain.subaddressing,
+    )
+
+
+def _home(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan]) -> HomePlan:
+    mine = [d for d in domains if d.home == host]
+    edges = _ordered(e for d in mine for e in (*d.edges, d.egress))
+    mail_hosts = _ordered(n for d in mine for n in d.mail_hosts)
+    names = list(mail_hosts)
+    for domain in mine:
+        names += web_names(domain)
+    mode = mine[0].mta_sts
+    return HomePlan(
+        host=host,
+        server_name=mail_hosts[0],
+        domains=tuple(d.name for d in mine),
+        edges=edges,
+        relay_port=RELAY_PORT,
+        listeners=LISTENERS,
+        certificate_names=_ordered(names),
+        mta_sts=MtaStsPlan(
+            mode, mail_hosts, STS_MAX_AGE, "" if mode == "off" else sts_id(mode, mail_hosts, STS_MAX_AGE)
+        ),
+        acme_directory=intent.operator.acme.directory,
+        acme_email=intent.operator.acme.email,
+        acme_challenge=intent.operator.acme.challenge,
+        **NETWORK,
+    )
+
+
+def web_names(domain: DomainPlan) -> Tuple[str, ...]:
+    """Names below the domain under which the server answers HTTPS; each needs an address and a certificate."""
+    names = [f"autoconfig.{domain.name}", f"autodiscover.{domain.name}"]
+    return tuple([f"mta-sts.{domain.name}"] if domain.mta_sts != "off" else []) + tuple(names)
+
+
+def _edge(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan]) -> EdgePlan:
+    mail_host = _mail_host(intent, host)
+    zone = _zone_of(intent, mail_host.name)
+    label = re.sub(r"[^a-z0-9-]+", "-", host.lower()).strip("-")
+    return EdgePlan(
+        host=host,
+        mail_name=mail_host.name,
+        relay_name=f"relay-{label}.{zone}",
+        ipv4=mail_host.ipv4,
+        ipv6=mail_host.ipv6,
+        homes=_ordered(d.home for d in domains if host in (*d.edges, d.egress)),
+        bind_port=TUNNEL_PORT,
+        ports=tuple(sorted([CHALLENGE_PORT, *(li.port for li in LISTENERS if li.public)])),
+        relay_port=RELAY_PORT,
+        sender_domains=tuple(d.name for d in domains if d.egress == host),
+    )
+
+
+def _ptr(intent: intent_model.Intent, edge: EdgePlan) -> List[PtrPlan]:
+    ptr = _mail_host(intent, edge.host).ptr
+    given = {k: getattr(ptr, k) for k in ("server", "zone", "key_name", "key_algorithm", "secret") if getattr(ptr, k)}
+    options = tuple(sorted(given.items())) if ptr.provider != "manual" else ()
+    return [PtrPlan(a, edge.mail_name, edge.host, ptr.provider, options) for a in (edge.ipv4, edge.ipv6) if a]
+
+
+def _zone_of(intent: intent_model.Intent, name: str) -> str:
+    zones = {d.zone for d in intent.domains} | set(intent.operator.dns.zones)
+    holders = [z for z in zones if is_within(name, z)]
+    if not holders:
+        raise MailsteadError.one(
+            "MS-INT-023", name, "the name is in no declared zone", "add its zone to mail_operator.dns.zones"
+        )
+    return max(holders, key=len)
+
+
+def _zones(
+    intent: intent_model.Intent, domains: Sequence[DomainPlan], homes: Sequence[HomePlan], edges: Sequence[EdgePlan]
+) -> Tuple[ZonePlan, ...]:
+    wanted: Dict[str, List[Record]] = {}
+    for edge in edges:
+        home = next((h for h in homes if edge.host in h.edges), None)
+        for record in records.of_edge(edge, _zone_of(intent, edge.mail_name), home, any(d.dane for d in domains)):
+            wanted.setdefault(record.zone, []).append(record)
+    for domain in domains:
+        egress = next(e for e in edges if e.host == domain.egress)
+        for record in records.of_domain(domain, egress):
+            wanted.setdefault(record.zone, []).append(record)
+    provider = intent.operator.dns.provider
+    return tuple(ZonePlan(zone, provider, records.in_order(found)) for zone, found in sorted(wanted.items()))
+
+
+def _same_edges(domains: Sequence[DomainPlan]) -> None:
+    """read_intent refuses this; a plan that slipped through would serve a policy that contradicts the MX."""
+    seen: Dict[str, Tuple[str, Tuple[str, ...]]] = {}
+    for domain in domains:
+        if seen.setdefault(domain.home, (domain.mta_sts, domain.mail_hosts)) != (domain.mta_sts, domain.mail_hosts):
+            raise MailsteadError.one(
+                "MS-INT-022", domain.name, "disagrees on MTA-STS with its home", "let the domains agree"
+            )
+
+
+def _ordered(items: object) -> Tuple[str, ...]:
+    return tuple(dict.fromkeys(items))  # type: ignore[call-overload]

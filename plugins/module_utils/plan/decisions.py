@@ -1,0 +1,100 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why each value of a plan is what it is: the user's word, our default with its reason, or what follows from others."""
+
+from __future__ import annotations
+
+from typing import List, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import Decision, DomainPlan, EdgePlan, HomePlan
+
+#: Why a careful operator would choose our default, by the intent's key.
+REASONS = {
+    "inbound.host": "the inventory has one home",
+    "inbound.edge": "the inventory has one edge",
+    "outbound.egress": "mail leaves from the address that has the reverse record: the inbound edge's",
+    "dkim.keys": "RSA-2048 because every receiver verifies it, Ed25519 beside it for those that can",
+    "dkim.selector": "year and month: a selector's name is never used twice and tells its age",
+    "dkim.rotate_after": "at least every six months (M3AAWG key rotation practice)",
+    "dmarc.policy": "auto is the strictest all declared senders allow; our own server signs aligned, so reject",
+    "dmarc.np": "names that do not exist send no mail (RFC 9989)",
+    "dmarc.adkim": "only the domain's own signature counts",
+    "dmarc.aspf": "bounces of the edge come from a name below the domain",
+    "dmarc.rua": "reports are worth having and postmaster must exist anyway (RFC 5321 §4.5.1)",
+    "mta_sts": "testing first: senders report but deliver, enforce once the reports are clean",
+    "tls_rpt": "the same mailbox as the DMARC reports",
+    "dane": "TLSA records where the zone is signed; elsewhere they are worthless",
+    "subaddressing": "user+tag is expected and harmless",
+    "catch_all": "none: mail to unknown addresses is refused at RCPT, which is what senders can act on",
+    "zone": "the domain is its own zone",
+}
+
+
+def explain(
+    intent: intent_model.Intent,
+    domains: Sequence[DomainPlan],
+    homes: Sequence[HomePlan],
+    edges: Sequence[EdgePlan],
+) -> Tuple[Decision, ...]:
+    """One decision per value that shapes the plan, domains first."""
+    out: List[Decision] = []
+    for domain in domains:
+        declared = next(d for d in intent.domains if d.name == domain.name)
+        values = {
+            "zone": domain.zone,
+            "inbound.host": domain.home,
+            "inbound.edge": ", ".join(domain.edges),
+            "outbound.egress": domain.egress,
+            "dkim.keys": ", ".join(domain.dkim.algorithms),
+            "dkim.selector": f"{domain.dkim.selector}r / {domain.dkim.selector}e",
+            "dkim.rotate_after": f"{domain.dkim.rotate_after}d",
+            "dmarc.policy": domain.dmarc.policy,
+            "dmarc.np": domain.dmarc.np,
+            "dmarc.adkim": domain.dmarc.adkim,
+            "dmarc.aspf": domain.dmarc.aspf,
+            "dmarc.rua": ", ".join(domain.dmarc.rua),
+            "mta_sts": domain.mta_sts,
+            "tls_rpt": ", ".join(domain.tls_rpt) or "off",
+            "dane": declared.dane,
+            "subaddressing": "on" if domain.subaddressing else "off",
+            "catch_all": domain.catch_all or "none",
+        }
+        for key, value in values.items():
+            if _given(declared, key):
+                out.append(Decision(domain.name, key, value, "given", "your inventory says so"))
+            else:
+                out.append(Decision(domain.name, key, value, "default", REASONS[key]))
+    for edge in edges:
+        why = "Postfix must not greet with the server's own name, or mail to our domains would look like a loop"
+        out.append(Decision(edge.host, "relay_name", edge.relay_name, "derived", why))
+        ports = ", ".join(str(p) for p in edge.ports)
+        out.append(
+            Decision(
+                edge.host, "ports", ports, "derived", "the server's public listeners, and 80 for the ACME challenge"
+            )
+        )
+        if not edge.ipv6:
+            out.append(
+                Decision(
+                    edge.host,
+                    "ipv6",
+                    "off",
+                    "default",
+                    "large receivers refuse IPv6 without PTR; declare it when it has one",
+                )
+            )
+    for home in homes:
+        names = ", ".join(home.certificate_names)
+        out.append(Decision(home.host, "certificate", names, "derived", "every name under which TLS is offered"))
+        why = "the server believes this address alone about where a connection comes from"
+        out.append(Decision(home.host, "tunnel_address", home.tunnel_address, "derived", why))
+    return tuple(out)
+
+
+def _given(domain: intent_model.Domain, key: str) -> bool:
+    """dmarc: reject is short for dmarc.policy; provider: stalwart for both directions."""
+    if key in domain.given:
+        return True
+    return key == "dmarc.policy" and "dmarc" in domain.given and not any(g.startswith("dmarc.") for g in domain.given)

@@ -1,0 +1,82 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place where facts fill a plan's deferred values."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, MailPlan, Record, ZonePlan
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What exists. dkim: dicts with domain, algorithm, selector, txt; spki: host name → SHA-256 of the key, hex;
+    signed: zones whose answers validate (DNSSEC)."""
+
+    dkim: Tuple[Mapping[str, Any], ...] = ()
+    spki: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    signed: Tuple[str, ...] = ()
+
+
+def resolve(plan: MailPlan, facts: Facts, through_phase: str = PHASES[-1]) -> Tuple[ZonePlan, ...]:
+    """The zones with every record that can be written now.
+
+    Records up to through_phase must be resolvable: a missing fact is an error (MS-PLAN-001) rather than a record left
+    out, because a record that is left out would be deleted. Later phases keep what can be filled. TLSA records stand
+    only in signed zones: unsigned ones are worthless to DANE senders (RFC 7672 §2.2).
+    """
+    if through_phase not in PHASES:
+        raise MailsteadError.one("MS-PLAN-002", through_phase, "is no phase", f"use one of {', '.join(PHASES)}")
+    limit = PHASES.index(through_phase)
+    problems: List[Problem] = []
+    zones = []
+    for zone in plan.zones:
+        records: List[Record] = []
+        for record in zone.records:
+            if record.deferred is None:
+                records.append(record)
+            elif record.deferred.kind == "tlsa" and zone.name not in facts.signed:
+                continue
+            else:
+                filled = _fill(record, facts)
+                if filled:
+                    records += filled
+                elif PHASES.index(record.phase) <= limit:
+                    what = f"{record.deferred.kind} of {record.deferred.key} does not exist yet"
+                    problems.append(
+                        Problem("MS-PLAN-001", record.name, what, "run site.yml: it makes it before it is published")
+                    )
+        zones.append(dataclasses.replace(zone, records=tuple(records)))
+    if problems:
+        raise MailsteadError(problems)
+    return tuple(zones)
+
+
+def _fill(record: Record, facts: Facts) -> Sequence[Record]:
+    assert record.deferred is not None
+    key = record.deferred.key
+    if record.deferred.kind == "dkim":
+        domain, _slash, algorithm = key.rpartition("/")
+        found = [
+            f for f in facts.dkim if f.get("domain") == domain and f.get("algorithm") == algorithm and f.get("txt")
+        ]
+        return [
+            dataclasses.replace(
+                record, name=f"{f['selector']}._domainkey.{domain}", content=str(f["txt"]), deferred=None
+            )
+            for f in found
+        ]
+    digest = facts.spki.get(key)
+    return [dataclasses.replace(record, content=f"3 1 1 {digest}", deferred=None)] if digest else []
+
+
+def facts_from(data: Mapping[str, Any]) -> Facts:
+    """Facts from the JSON types that modules return."""
+    spki: Dict[str, str] = {str(k): str(v).lower() for k, v in dict(data.get("spki") or {}).items()}
+    dkim = tuple({str(k): v for k, v in dict(f).items()} for f in data.get("dkim") or ())
+    return Facts(dkim=dkim, spki=spki, signed=tuple(str(z) for z in data.get("signed") or ()))

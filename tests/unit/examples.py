@@ -1,0 +1,62 @@
+"""The examples of the interface, as raw inventory values."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Intent, RawIntent
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
+
+#: Example A of the interface: self-hosted, home server, public edge.
+DOMAIN_A: dict[str, Any] = {
+    "name": "example.com",
+    "inbound": {"provider": "stalwart", "host": "home", "edge": "vps1"},
+    "outbound": {"provider": "stalwart", "egress": "vps1"},
+    "dkim": {"keys": ["rsa-2048", "ed25519"], "selector": "%Y%m", "rotate_after": "180d"},
+    "dmarc": {"policy": "reject", "adkim": "s", "aspf": "r", "rua": "postmaster"},
+    "mta_sts": "enforce",
+    "accounts": [{"address": "rekord", "aliases": ["postmaster", "abuse"]}],
+}
+
+OPERATOR: dict[str, Any] = {
+    "email": "postmaster@example.com",
+    "dns": {"provider": "cloudflare", "token": "t0ken"},
+    "canaries": [
+        {
+            "address": "canary@strict.example.org",
+            "imap": {"host": "mx.strict.example.org", "username": "c", "secret": "s"},
+        }
+    ],
+}
+
+HOSTS: dict[str, Any] = {
+    "home": {"groups": ["mail_home"]},
+    "vps1": {
+        "groups": ["mail_edge"],
+        "mail_host": {"name": "mail.example.com", "ipv4": "198.18.1.10", "ptr": {"provider": "manual"}},
+    },
+    "stranger": {"groups": ["mail_vantage"]},
+}
+
+
+def raw(domains: Any = None, operator: Any = None, hosts: Any = None, **more: Any) -> RawIntent:
+    """A fresh copy of example A's inventory with parts replaced."""
+    return RawIntent(
+        mail_domains=copy.deepcopy([DOMAIN_A] if domains is None else domains),
+        mail_operator=copy.deepcopy(OPERATOR if operator is None else operator),
+        mail_intent=more.get("mail_intent"),
+        mail_submission=more.get("mail_submission"),
+        hosts=copy.deepcopy(HOSTS if hosts is None else hosts),
+        variables=tuple(more.get("variables", ())),
+    )
+
+
+def intent_a() -> Intent:
+    return read_intent(raw())
+
+
+def plan_a() -> MailPlan:
+    return build_plan(intent_a())
