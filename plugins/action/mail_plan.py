@@ -1,0 +1,50 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Intent → plan, on the controller; see plugins/modules/mail_plan.py for its documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
+from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory, origin
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_diff = False
+    _requires_connection = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        variables = task_vars or {}
+        inventory = Inventory(variables, self._templar)
+        raw = inventory.raw_intent()
+        try:
+            intent = read_intent(raw, origin)
+            if inventory.problems:
+                raise MailsteadError(inventory.problems)
+            plan = build_plan(intent)
+        except MailsteadError as error:
+            problems = dict.fromkeys([*inventory.problems, *error.problems])
+            count = len(problems)
+            text = "\n".join(str(p) for p in problems)
+            raise AnsibleActionFail(f"{count} mistake{'s' * (count > 1)} in the inventory:\n{text}") from None
+        host = variables.get("inventory_hostname", "")
+        data = to_data(plan)
+        result.update(
+            changed=False,
+            plan=data,
+            home=next((h for h in data["homes"] if h["host"] == host), {}),
+            edge=next((e for e in data["edges"] if e["host"] == host), {}),
+            hosts=sorted({h["host"] for h in data["homes"]} | {e["host"] for e in data["edges"]}),
+        )
+        return result

@@ -1,0 +1,67 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tunnel's credentials, on the controller; see plugins/modules/tunnel_pki.py for its documentation."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.plugin_utils.pki import Authority, Leaf
+from ansible_collections.mailstead.stack.plugins.plugin_utils.state import SecretStore, state_directory
+
+SPEC = {
+    "edges": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "host": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "addresses": {"type": "list", "elements": "str", "required": True},
+        },
+    },
+    "homes": {"type": "list", "elements": "str", "required": True},
+}
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_diff = False
+    _requires_connection = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _spec, args = self.validate_argument_spec(argument_spec=SPEC)
+        variables = task_vars or {}
+        try:
+            directory = state_directory(variables.get("inventory_dir"))
+            store = SecretStore(directory, getattr(self._loader, "_vault", None))
+        except MailsteadError as error:
+            raise AnsibleActionFail(str(error)) from None
+        authority = Authority(directory / "tunnel", datetime.datetime.now(datetime.timezone.utc))
+        if self._task.check_mode and not authority.exists():
+            result.update(changed=True, ca="", token="", pairs={})
+            return result
+        token = store.get("tunnel-token")
+        changed = token is None
+        if token is None:
+            token = store.make("tunnel-token")[0]
+        stcp = store.get("tunnel-stcp") or store.make("tunnel-stcp")[0]
+        leaves = [
+            leaf
+            for e in args["edges"]
+            for leaf in (
+                Leaf(f"server-{e['host']}", True, (str(e["name"]),), tuple(str(a) for a in e["addresses"])),
+                Leaf(f"client-{e['host']}", False, (str(e["host"]),)),
+            )
+        ] + [Leaf(f"client-{h}", False, (str(h),)) for h in args["homes"]]
+        pairs = {leaf.name: dict(zip(("certificate", "key"), authority.pair(leaf), strict=True)) for leaf in leaves}
+        ca = (directory / "tunnel" / "ca.crt").read_text(encoding="ascii")
+        result.update(changed=changed or bool(authority.made), ca=ca, token=token, stcp_secret=stcp, pairs=pairs)
+        return result

@@ -1,0 +1,83 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's own state: ``<inventory>/.mailstead/``, readable by its owner alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+
+VAULT_HEADER = "$ANSIBLE_VAULT;"
+
+
+def state_directory(inventory_dir: str | None) -> Path:
+    """The state's directory for an inventory; made with mode 0700."""
+    if not inventory_dir:
+        raise MailsteadError.one(
+            "MS-STATE-001",
+            "inventory",
+            "the inventory is not a directory on disk",
+            "use -i inventory/<name> (a directory)",
+        )
+    path = Path(inventory_dir) / ".mailstead"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file as a whole; mode 0600 from its first byte on."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class SecretStore:
+    """Secrets that mailstead generates once, one file each; encrypted when the run has a vault password."""
+
+    def __init__(self, directory: Path, vault: Any) -> None:
+        self._directory = directory / "secrets"
+        self._vault = vault if getattr(vault, "secrets", None) else None
+
+    def get(self, name: str) -> str | None:
+        path = self._path(name)
+        if not path.exists():
+            return None
+        text = path.read_text(encoding="utf-8")
+        if text.startswith(VAULT_HEADER):
+            if self._vault is None:
+                raise MailsteadError.one(
+                    "MS-STATE-002",
+                    str(path),
+                    "it is encrypted and this run has no vault password",
+                    "add --ask-vault-pass",
+                )
+            text = self._vault.decrypt(text.encode()).decode()
+        return text.strip()
+
+    def make(self, name: str) -> tuple[str, Path]:
+        """A new secret of 192 bits; returns it and where it is kept."""
+        value = secrets.token_urlsafe(24)
+        text = value + "\n"
+        if self._vault is not None:
+            text = self._vault.encrypt(text).decode()
+        path = self._path(name)
+        write_private(path, text)
+        return value, path
+
+    def _path(self, name: str) -> Path:
+        if "/" in name or name.startswith("."):
+            raise MailsteadError.one("MS-STATE-003", name, "cannot name a secret", "use a name without slashes")
+        return self._directory / name
