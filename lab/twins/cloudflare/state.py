@@ -1,0 +1,310 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A zone's records and the ways to change them: single calls and the batch, each one transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any, Protocol
+
+from . import errors
+from .config import TwinConfig, Zone, stable_id
+from .dnssec import Dnssec, Key
+from .records import Limits, Reader, Record, record_id
+from .rules import Rules, Working
+
+#: The order in which a batch runs, whatever the order in the body (reference, §1.3).
+BATCH_ORDER = ("deletes", "patches", "puts", "posts")
+
+
+class PublishError(Exception):
+    """The records could not be brought into DNS."""
+
+
+class Publisher(Protocol):
+    """Brings a zone's change into DNS before it is answered (see ddns.py)."""
+
+    def publish(self, zone: Zone, before: Mapping[str, Record], after: Mapping[str, Record]) -> None:
+        """Raises PublishError; the change is then not made."""
+
+    def key_of(self, zone: Zone) -> Key | None:
+        """The key-signing key that the server signs the zone with, if it does."""
+
+
+class Store(Protocol):
+    """Keeps zones across restarts (see store.py)."""
+
+    def save(self, zone: ZoneState) -> None: ...
+
+
+def utc_now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class ZoneState:
+    """One zone. Every method is safe to call from several threads; a change is made whole or not at all."""
+
+    def __init__(
+        self,
+        zone: Zone,
+        config: TwinConfig,
+        publisher: Publisher | None = None,
+        store: Store | None = None,
+        clock: Callable[[], str] = utc_now,
+    ) -> None:
+        self.zone = zone
+        self.limits = Limits.of(zone)
+        self.lock = threading.RLock()
+        self.records: dict[str, Record] = {}
+        self.created_on = clock()
+        key = Key.made_up(zone.name) if zone.dnssec != "disabled" else None
+        self.dnssec = Dnssec(zone.name, zone.dnssec, self.created_on, key)
+        self.settings: dict[str, Any] = default_settings(zone)
+        self._config, self._publisher, self._store, self._clock = config, publisher, store, clock
+        self._rules = Rules(zone, self.limits, config.duplicate_code)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Record]:
+        """The records as they are now, by id, in order of creation."""
+        with self.lock:
+            return dict(self.records)
+
+    def get(self, wanted: str) -> Record:
+        with self.lock:
+            return Working(self.records).get(wanted)
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def create(self, body: Any) -> Record:
+        with self.lock:
+            working = Working(self.records)
+            record = self._post(working, body)
+            self._commit(working)
+            return record
+
+    def change(self, wanted: str, body: Any, overwrite: bool) -> Record:
+        """PUT (overwrite) or PATCH of one record."""
+        with self.lock:
+            working = Working(self.records)
+            record = self._replace(working, working.get(wanted), body, overwrite)
+            self._commit(working)
+            return record
+
+    def delete(self, wanted: str) -> Record:
+        with self.lock:
+            working = Working(self.records)
+            record = working.get(wanted)
+            self._rules.delete(working, record)
+            self._commit(working)
+            return record
+
+    def batch(self, body: Any, fail_at: int = -1, failure: errors.ApiError | None = None) -> dict[str, list[Record]]:
+        """Run a batch: deletes, patches, puts, posts, each list in its order; the first error undoes everything.
+
+        fail_at and failure: the injected error at an operation, counted from 0 in the order of execution.
+        """
+        lists = read_batch(body)
+        total = sum(len(items) for items in lists.values())
+        if total > self.limits.batch:
+            raise errors.batch_too_large(self.limits.batch)
+        with self.lock:
+            working = Working(self.records)
+            done: dict[str, list[Record]] = {name: [] for name in BATCH_ORDER}
+            position = 0
+            for name in BATCH_ORDER:
+                for index, operation in enumerate(lists[name]):
+                    try:
+                        if position == fail_at and failure is not None:
+                            raise failure
+                        done[name].append(self._operate(working, name, operation))
+                    except errors.ApiError as error:
+                        raise error.at(f"/{name}/{index}") from None
+                    position += 1
+            self._commit(working)
+            return done
+
+    def change_dnssec(self, body: Any) -> Dnssec:
+        with self.lock:
+            key = self._publisher.key_of(self.zone) if self._publisher else None
+            self.dnssec.change(body, self._clock(), key or Key.made_up(self.zone.name))
+            self._save()
+            return self.dnssec
+
+    def activate_dnssec(self) -> None:
+        """As if the registrar now had the DS."""
+        with self.lock:
+            self.dnssec.activate(self._clock())
+            self._save()
+
+    def change_settings(self, body: Any) -> dict[str, Any]:
+        """PATCH of ``dns_settings``. Raises ApiError for a field the endpoint does not have."""
+        with self.lock:
+            self.settings = merge_settings(self.settings, body)
+            self._save()
+            return self.settings
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def seed(self, imported: Iterable[dict[str, Any]] = ()) -> None:
+        """The first records of a zone that has no saved state: configured ones, then imported bodies. Raises ApiError."""
+        reader, working = self._reader(), Working({})
+        for body in [*self.zone.records, *imported]:
+            fields = {name: value for name, value in body.items() if name != "meta"}
+            record = reader.create(fields, dict(body.get("meta", {})))
+            # Managed records are refused to clients, not to the service that made them.
+            unmanaged = Rules(_unlocked(self.zone), self.limits, self._config.duplicate_code)
+            if record.read_only:
+                working.put(record)
+            else:
+                unmanaged.add(working, record)
+        self._put_routing_records(working)
+        with self.lock:
+            self.records = working.records
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Change the zone's configuration while it runs (plan, email_routing, mx_priority, …), for tests.
+
+        Turning Email Routing on brings its records, turning it off removes them; locking makes them read-only.
+        """
+        with self.lock:
+            self.zone = dataclasses.replace(self.zone, **changes)
+            self.limits = Limits.of(self.zone)
+            self._rules = Rules(self.zone, self.limits, self._config.duplicate_code)
+            if "email_routing" in changes:
+                working = Working(self.records)
+                for record in [r for r in self.records.values() if r.meta.get("email_routing")]:
+                    working.remove(record)
+                self._put_routing_records(working)
+                self._commit(working)
+
+    def set_meta(self, wanted: str, **meta: Any) -> None:
+        """Set entries of a record's ``meta`` (``read_only=True``), which no client can."""
+        with self.lock:
+            working = Working(self.records)
+            record = working.get(wanted)
+            working.put(dataclasses.replace(record, meta={**record.meta, **meta}))
+            self._commit(working)
+
+    def restore(self, records: Mapping[str, Record]) -> None:
+        """Take over saved or imported records as they are."""
+        with self.lock:
+            self.records = dict(records)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _put_routing_records(self, working: Working) -> None:
+        meta = {"email_routing": True, "read_only": self.zone.email_routing == "locked"}
+        for body in routing_records(self.zone):
+            working.put(self._reader().create(body, meta))
+
+    def _reader(self) -> Reader:
+        return Reader(self.zone, self.limits, self._clock(), lenient=not self._config.strict)
+
+    def _post(self, working: Working, body: Any) -> Record:
+        record = self._reader().create(body)
+        self._rules.add(working, record)
+        return record
+
+    def _replace(self, working: Working, old: Record, body: Any, overwrite: bool) -> Record:
+        reader = self._reader()
+        new = reader.overwrite(body, old) if overwrite else reader.merge(body, old)
+        self._rules.replace(working, old, new)
+        return new
+
+    def _operate(self, working: Working, name: str, operation: Any) -> Record:
+        if name == "posts":
+            return self._post(working, operation)
+        old = working.get(record_id(operation))
+        if name == "deletes":
+            self._rules.delete(working, old)
+            return old
+        return self._replace(working, old, operation, overwrite=name == "puts")
+
+    def _commit(self, working: Working) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(self.zone, self.records, working.records)
+        self.records = working.records
+        self._save()
+
+    def _save(self) -> None:
+        if self._store is not None:
+            self._store.save(self)
+
+
+def _unlocked(zone: Zone) -> Zone:
+    return Zone(name=zone.name, plan=zone.plan)
+
+
+def routing_records(zone: Zone) -> list[dict[str, Any]]:
+    """What Email Routing puts into a zone: three MX with priorities of its own choice, SPF (reference, §1.6)."""
+    if zone.email_routing == "off":
+        return []
+    digest = bytes.fromhex(stable_id("routing", zone.name))
+    bodies: list[dict[str, Any]] = [
+        {
+            "type": "MX",
+            "name": "@",
+            "content": f"route{n}.mx.cloudflare.net",
+            "priority": 1 + (digest[n] % 33) + 33 * (n - 1),
+        }
+        for n in (1, 2, 3)
+    ]
+    bodies.append({"type": "TXT", "name": "@", "content": '"v=spf1 include:_spf.mx.cloudflare.net ~all"'})
+    return bodies
+
+
+def read_batch(body: Any) -> dict[str, list[Any]]:
+    """The four lists of a batch; absent ones are empty. Raises ApiError for anything else in the body."""
+    if not isinstance(body, dict):
+        raise errors.invalid_body("An object with deletes, patches, puts and posts is expected.")
+    for name, value in body.items():
+        if name not in BATCH_ORDER:
+            raise errors.invalid_body(f"Unknown field {name}.", f"/{name}")
+        if not isinstance(value, list):
+            raise errors.invalid_body(f"{name} must be a list.", f"/{name}")
+        for index, operation in enumerate(value):
+            if not isinstance(operation, dict):
+                raise errors.invalid_body("An operation must be an object.", f"/{name}/{index}")
+            if name == "deletes" and set(operation) != {"id"}:
+                raise errors.invalid_body("A deletion holds an id.", f"/{name}/{index}")
+    return {name: body.get(name, []) for name in BATCH_ORDER}
+
+
+def default_settings(zone: Zone) -> dict[str, Any]:
+    """``dns_settings`` of a new zone. minimum TTL 1800 is the documentation's figure."""
+    return {
+        "flatten_all_cnames": False,
+        "multi_provider": False,
+        "ns_ttl": 86400,
+        "zone_mode": "standard",
+        "soa": {
+            "mname": zone.name_servers[0],
+            "rname": "dns.cloudflare.com",
+            "refresh": 10000,
+            "retry": 2400,
+            "expire": 604800,
+            "min_ttl": 1800,
+            "ttl": 3600,
+        },
+    }
+
+
+def merge_settings(settings: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise errors.invalid_body("An object is expected.")
+    merged = dict(settings)
+    for name, value in body.items():
+        if name not in settings or type(value) is not type(settings[name]):
+            raise errors.invalid_body(f"{name} is unknown or of the wrong kind.", f"/{name}")
+        if name == "soa":
+            merged[name] = merge_settings(settings["soa"], value)
+            continue
+        if name == "zone_mode" and value not in ("standard", "cdn_only", "dns_only"):
+            raise errors.invalid_body("zone_mode must be standard, cdn_only or dns_only.", "/zone_mode")
+        merged[name] = value
+    return merged
