@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import edge_config, home_config, server_config
 
 
 def zones_wanted(plan: dict[str, Any], facts: dict[str, Any], through_phase: str) -> list[dict[str, Any]]:
@@ -37,6 +37,27 @@ def plan_text(plan: dict[str, Any], explain: bool = False) -> str:
     return show_plan(from_data(MailPlan, plan), explain=explain)
 
 
+def tunnel_server(plan: dict[str, Any], host: str, directory: str) -> dict[str, Any]:
+    """frps' configuration of an edge."""
+    return server_config(from_data(MailPlan, plan), host, directory)
+
+
+def tunnel_home(plan: dict[str, Any], host: str, edge: str, directory: str, secret: str) -> dict[str, Any]:
+    """frpc's configuration at home, towards one edge."""
+    return home_config(from_data(MailPlan, plan), host, edge, directory, secret)
+
+
+def tunnel_relay(plan: dict[str, Any], host: str, directory: str, secret: str) -> dict[str, Any]:
+    """frpc's configuration on an edge, for its own mail relay."""
+    return edge_config(from_data(MailPlan, plan), host, directory, secret)
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"zones_wanted": zones_wanted, "plan_text": plan_text}
+        return {
+            "plan_text": plan_text,
+            "tunnel_home": tunnel_home,
+            "tunnel_relay": tunnel_relay,
+            "tunnel_server": tunnel_server,
+            "zones_wanted": zones_wanted,
+        }
