@@ -1,0 +1,74 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Codes of the record set's problems; docs/errors.md is made from these."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+CODES: Dict[str, str] = {
+    "MS-DNS-001": "A wanted record has data that is not valid for its type. Correct the record; the message says what is wrong.",
+    "MS-DNS-002": "A wanted record lies outside of the zone it is listed under. Move it to its zone.",
+    "MS-DNS-003": "NS and SOA records belong to the DNS provider and are never written. Take the record out.",
+    "MS-DNS-004": "A phase, a time to live or a role is out of range. Phases are listed in the module's documentation.",
+    "MS-DNS-005": "The value of a record was not known when it was to be published (a key or certificate that does not exist yet). "
+    "Run the earlier steps first.",
+    "MS-DNS-006": "The ownership mark does not fit into the record comment. Shorten the instance's name.",
+    "MS-DNS-007": "One record is wanted twice with different times to live or phases.",
+    "MS-DNS-010": "Guard cname_conflict: a CNAME would share its name with other data (RFC 1034 §3.6.2).",
+    "MS-DNS-011": "Guard delegation: the name lies at or below a delegation (NS), where this zone is not asked.",
+    "MS-DNS-012": "Guard duplicate_policy: a name would have two SPF, DMARC, MTA-STS or TLS-RPT records; receivers then use none.",
+    "MS-DNS-013": "Guard spf_all: an SPF record ends in +all: the whole world may send in the domain's name.",
+    "MS-DNS-014": "Guard spf_lookups: an SPF record needs more than ten DNS look-ups: receivers answer permerror (RFC 7208 §4.6.4).",
+    "MS-DNS-015": "An SPF record cannot be read. Correct it (RFC 7208 §12).",
+    "MS-DNS-016": "Guard dkim_key: a DKIM record holds no key, or one that is too short or damaged.",
+    "MS-DNS-017": "Guard txt_size: a TXT record is longer than 2,048 bytes, or those of one name than 8,192.",
+    "MS-DNS-018": "Guard proxied_host: a mail host's record is proxied; mail, PTR and TLSA cannot work through an HTTP proxy.",
+    "MS-DNS-019": "Guard last_mx: the last MX of a name would go.",
+    "MS-DNS-020": "Guard delete_limit: more records would be deleted than max_delete or max_delete_percent allow.",
+    "MS-DNS-021": "Guard mx_alias: an MX or SRV points to a name that is a CNAME (RFC 2181 §10.3).",
+    "MS-DNS-022": "A read-only record (kept by Email Routing or Email Sending) stands where ours has to go. Turn that product off for "
+    "the domain first.",
+    "MS-DNS-023": "Guard quota: the zone's record quota does not hold all that is wanted.",
+    "MS-DNS-030": "Somebody else's SPF record is at our name and foreign.spf does not say what to do with it.",
+    "MS-DNS-031": "Somebody else's MX is at our name: two owners of MX. Say in foreign.mx what to do.",
+    "MS-DNS-032": "Somebody else's DMARC record is at our name. Say in foreign.dmarc what to do.",
+    "MS-DNS-033": "Somebody else's CAA record is at our name. Say in foreign.caa what to do.",
+    "MS-DNS-034": "Somebody else's record is at our name. Say in foreign.other what to do.",
+    "MS-DNS-035": "Records cannot be merged: what is there and what is wanted exclude each other.",
+    "MS-DNS-040": "The authoritative servers did not show the published records in time. The message lists what is missing where.",
+    "MS-DNS-041": "The name servers of a zone cannot be found or reached from this host.",
+    "MS-DNS-050": "A reverse record: the address is not a public address, or the name is not a host name.",
+    "MS-DNS-051": "A reverse record: an option of the provider is missing or wrong.",
+    "MS-DNS-052": "A reverse record: the DNS server refused or did not answer the update. The message holds its words.",
+    "MS-DNS-053": "A reverse record: the TSIG key was refused (name, algorithm, secret or clock).",
+    "MS-CF-001": "Cloudflare refused: the token lacks a permission or does not cover the zone. Zone Read and DNS Write are needed.",
+    "MS-CF-002": "The token is missing, malformed, expired, disabled or unknown. Make a new one and put it where the message says.",
+    "MS-CF-003": "A domain that is no zone of the token. The message lists the zones the token sees.",
+    "MS-CF-004": "Cloudflare's answer has not the documented shape (a proxy or a portal in between?).",
+    "MS-CF-005": "Cloudflare cannot be reached: name resolution, network, TLS.",
+    "MS-CF-006": "The rate limit holds for longer than the run is ready to wait.",
+    "MS-CF-007": "Cloudflare refused a change. The batch is one transaction: nothing of it was applied.",
+    "MS-CF-009": "Cloudflare refused an MX: Email Routing manages them. Turn Email Routing off for the zone first.",
+    "MS-CF-010": "The outcome of a write stays unclear after several tries. Run again: the state is read first.",
+    "MS-CF-011": "Cloudflare keeps answering with a server error. Nothing more was written; run again later.",
+    "MS-CF-012": "Two zones of the token have the same name. Give the id.",
+    "MS-CF-013": "The base URL cannot be used.",
+}
+
+#: Guards that ``allow`` may name, with the code each reports.
+GUARDS: Dict[str, str] = {
+    "cname_conflict": "MS-DNS-010",
+    "delegation": "MS-DNS-011",
+    "duplicate_policy": "MS-DNS-012",
+    "spf_all": "MS-DNS-013",
+    "spf_lookups": "MS-DNS-014",
+    "dkim_key": "MS-DNS-016",
+    "txt_size": "MS-DNS-017",
+    "proxied_host": "MS-DNS-018",
+    "last_mx": "MS-DNS-019",
+    "delete_limit": "MS-DNS-020",
+    "mx_alias": "MS-DNS-021",
+    "quota": "MS-DNS-023",
+}

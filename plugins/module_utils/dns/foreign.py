@@ -1,0 +1,244 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Somebody else's records at names where we publish: merge, adopt, replace or fail, as the policy says.
+
+merge    SPF: one record with every mechanism of both. DMARC: theirs with our report addresses added. MX, CAA, addresses
+         and the like: both stand side by side. What cannot stand side by side is a problem.
+adopt    a record that says what we want gets our mark; one that differs is brought in line and gets our mark; none is
+         deleted.
+replace  as adopt for those that differ, and the surplus is deleted.
+fail     a problem that names the record.
+
+Terms we put into a record of somebody else are noted in its mark as hashes, so that a later run can tell ours from theirs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from typing import Dict, List, Sequence, Set
+
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import ADDRESS_LIKE, check_spf
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Group, Ledger, group_of, policy_field
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import (
+    SINGLE_KINDS,
+    DmarcError,
+    dmarc_merge,
+    dmarc_without,
+    kind_of,
+    report_addresses,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark, Want, term_hash
+
+_CODES = {"spf": "MS-DNS-030", "mx": "MS-DNS-031", "dmarc": "MS-DNS-032", "caa": "MS-DNS-033", "other": "MS-DNS-034"}
+_TURN_OFF = "Turn Email Routing (or Email Sending) off for the domain first; its records then go with it."
+_CHOOSE = "Combine them by hand, or set the zone's foreign policy to replace."
+
+
+def stripped(record: Have, mark: Mark) -> str:
+    """A merged record without the terms we had put into it."""
+    kind = kind_of(record.name, record.type, record.content)
+    hashes = set(mark.merged or ())
+    if kind == "dmarc":
+        ours = [u for u in report_addresses(record.content) if term_hash(u.lower()) in hashes]
+        return dmarc_without(record.content, ours) if ours else record.content
+    if kind != "spf" or not hashes:
+        return record.content
+    try:
+        return spf.without(record.content, list(hashes), term_hash)
+    except spf.SpfError:
+        return record.content
+
+
+def _by_group(ledger: Ledger) -> Dict[Group, List[int]]:
+    out: Dict[Group, List[int]] = defaultdict(list)
+    for index, record in ledger.undecided():
+        out[group_of(record)].append(index)
+    return out
+
+
+def _wants_by_group(wants: Sequence[Want]) -> Dict[Group, List[Want]]:
+    out: Dict[Group, List[Want]] = defaultdict(list)
+    for want in wants:
+        out[group_of(want)].append(want)
+    return out
+
+
+# -- one record of two owners ----------------------------------------------------------------------------------------
+
+
+def merge_policies(ledger: Ledger) -> None:
+    """Merge SPF and DMARC records where somebody else has (or had) a record at our name. Comes before all matching.
+
+    What was merged once stays merged until the policy says replace.
+    """
+    present = _by_group(ledger)
+    for group, wants in sorted(_wants_by_group(ledger.active).items()):
+        if group[2] not in ("spf", "dmarc") or len(wants) != 1:
+            continue
+        merged: List[int] = []
+        foreign: List[int] = []
+        plain: List[int] = []
+        for index in present.get(group, []):
+            mark = ledger.mark(ledger.have[index])
+            (foreign if mark is None else plain if mark.merged is None else merged).append(index)
+        policy = ledger.policy(group[0], group[2])
+        if (foreign and policy == "merge") or (merged and policy != "replace"):
+            _merge(ledger, wants[0], foreign, merged, plain)
+
+
+def _merge(ledger: Ledger, want: Want, foreign: List[int], merged: List[int], plain: List[int]) -> None:
+    kind = group_of(want)[2]
+    base = [*merged, *foreign]
+    keep = base[0]
+    record = ledger.have[keep]
+    theirs = [_base_text(ledger, index) for index in base]
+    ledger.close(want)
+    ledger.free -= {*base, *plain}
+    try:
+        if kind == "dmarc":
+            text, terms = dmarc_merge(want.content, theirs)
+            hashes, shown = tuple(term_hash(a.lower()) for a in terms), "its policy stands"
+        else:
+            result = spf.merge(want.content, theirs)
+            text, hashes = result.text, tuple(term_hash(k) for k in result.added)
+            shown = f"{result.lookups} of {spf.MAX_LOOKUPS} look-ups"
+    except (spf.SpfError, DmarcError) as error:
+        records = [ledger.have[i] for i in base]
+        _problem(ledger, "MS-DNS-035", records, f"cannot be merged with ours: {error}", _CHOOSE)
+        return
+    mark = ledger.mark(record)
+    if mark is None and text == record.content:
+        comment = record.comment
+    else:
+        comment = ledger.options.mark(want.role, hashes, record.comment if mark is None else mark.text)
+    desired = dataclasses.replace(record, content=text, comment=comment)
+    # Two records would cancel each other out: whatever else of this kind stands there is in the merged one now.
+    surplus = [*base[1:], *plain]
+    locked = [ledger.have[i] for i in [keep, *surplus] if ledger.have[i].read_only]
+    if locked and (surplus or desired != record):
+        _problem(ledger, "MS-DNS-022", locked, "is read-only (kept by Email Routing or Email Sending)", _TURN_OFF)
+        return
+    if kind == "spf":
+        check_spf(ledger.found, want.name, text)
+    if desired == record:
+        ledger.satisfy(want, keep)
+    else:
+        ledger.update(keep, desired, want, f"merged with somebody else's record, {shown}")
+    for index in surplus:
+        ledger.delete(index, f"its terms are in the merged {kind} record")
+
+
+def _base_text(ledger: Ledger, index: int) -> str:
+    record = ledger.have[index]
+    mark = ledger.mark(record)
+    return record.content if mark is None else stripped(record, mark)
+
+
+# -- all the others --------------------------------------------------------------------------------------------------
+
+
+def decide(ledger: Ledger) -> Set[int]:
+    """Apply the policy to the foreign records that compete with ours. Returns those that may be taken over or deleted."""
+    available: Set[int] = set()
+    present = _by_group(ledger)
+    for group in sorted(_wants_by_group(ledger.active)):
+        rtype, _name, kind = group
+        policy = ledger.policy(rtype, kind)
+        indexes = [i for i in present.get(group, []) if i in ledger.free]
+        foreign = [i for i in indexes if not ledger.mine(ledger.have[i])]
+        if policy == "replace":
+            # Of a record merged before, too: replace ends the merge.
+            available |= {i for i in indexes if (m := ledger.mark(ledger.have[i])) is not None and m.merged is not None}
+        if (rtype == "TXT" and not kind) or not foreign:
+            continue
+        records = [ledger.have[i] for i in foreign]
+        if any(r.read_only for r in records) and (
+            rtype == "MX" or policy in ("adopt", "replace") or kind in SINGLE_KINDS
+        ):
+            _problem(ledger, "MS-DNS-022", records, "is read-only (kept by Email Routing or Email Sending)", _TURN_OFF)
+        elif policy == "fail":
+            _refuse(ledger, group, records)
+        elif policy == "replace":
+            available |= set(foreign)
+        elif policy == "adopt":
+            available |= _adopt(ledger, group, foreign)
+        elif kind in SINGLE_KINDS or rtype == "CNAME":
+            _problem(ledger, "MS-DNS-035", records, "cannot stand beside ours", _CHOOSE)
+    _aliases(ledger, available)
+    _look_ahead(ledger, present)
+    return available
+
+
+def _refuse(ledger: Ledger, group: Group, records: Sequence[Have]) -> None:
+    field = policy_field(group[0], group[2])
+    choices = "merge, adopt or replace" if field in ("spf", "dmarc", "caa") else "adopt or replace"
+    fix = f"If it is obsolete remove it; otherwise set foreign.{field} of the zone: {choices}."
+    if field == "mx":
+        fix = (
+            "Mail would have two owners. Remove it when the old provider is done; or set foreign.mx of the zone: "
+            "replace (ours take its place) or merge (both stay)."
+        )
+    _problem(ledger, _CODES[field], records, "stands at our name", fix)
+
+
+def _problem(ledger: Ledger, code: str, records: Sequence[Have], what: str, fix: str) -> None:
+    values = " and ".join(repr(r.content) for r in records)
+    other = next((m for m in (Mark.read(r.comment) for r in records) if m is not None), None)
+    owner = ""
+    if other is not None and other.instance != ledger.options.instance:
+        owner = f" (it belongs to the mailstead instance {other.instance!r})"
+    first = records[0]
+    ledger.found.add(code, first.type, first.name, f"somebody else's record {values} {what}{owner}", fix)
+
+
+def _adopt(ledger: Ledger, group: Group, foreign: List[int]) -> Set[int]:
+    """As many as there are open wanted records are taken over; a surplus that would compete is a problem."""
+    wanted = sum(1 for w in ledger.open if group_of(w) == group)
+    own = sum(1 for i, record in ledger.undecided() if group_of(record) == group and i not in foreign)
+    room = max(0, wanted - own)
+    surplus = foreign[room:]
+    ledger.free -= set(surplus)
+    if surplus:
+        field = policy_field(group[0], group[2])
+        fix = f"Remove it by hand, or set foreign.{field} of the zone: replace."
+        records = [ledger.have[i] for i in surplus]
+        _problem(ledger, _CODES[field], records, "is one more than we want, and adopt deletes nothing", fix)
+    return set(foreign[:room])
+
+
+def _aliases(ledger: Ledger, available: Set[int]) -> None:
+    """A foreign CNAME where we publish data, or foreign data where we want a CNAME."""
+    types: Dict[str, Set[str]] = defaultdict(set)
+    for want in ledger.active:
+        types[want.name].add(want.type)
+    for index, record in list(ledger.undecided()):
+        here = types.get(record.name)
+        if not here or ledger.mine(record) or record.type in here or record.type == "NS":
+            continue
+        if record.type != "CNAME" and "CNAME" not in here:
+            continue
+        if record.name == ledger.zone and not (record.type in ADDRESS_LIKE and here & set(ADDRESS_LIKE)):
+            continue
+        if ledger.policy("CNAME", "") == "replace" and not record.read_only:
+            available.add(index)
+        elif "cname_conflict" not in ledger.options.allow:
+            ledger.free.discard(index)
+            fix = "Remove it by hand, or set foreign.other of the zone: replace."
+            _problem(ledger, "MS-DNS-010", [record], "and ours cannot share a name (CNAME excludes other data)", fix)
+
+
+def _look_ahead(ledger: Ledger, present: Dict[Group, List[int]]) -> None:
+    """Say early what a later phase will stumble over."""
+    for group, wants in sorted(_wants_by_group(ledger.later).items()):
+        rtype, name, kind = group
+        foreign = [ledger.have[i] for i in present.get(group, []) if not ledger.mine(ledger.have[i])]
+        if not foreign or (rtype == "TXT" and not kind) or ledger.policy(rtype, kind) != "fail":
+            continue
+        values = ", ".join(r.content for r in foreign)
+        ledger.notes.append(
+            f"{rtype} {name}: somebody else's {values} will be in the way in phase {wants[0].phase} "
+            f"(foreign.{policy_field(rtype, kind)} is fail)"
+        )

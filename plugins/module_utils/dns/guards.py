@@ -1,0 +1,253 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must never be published: checks of the wanted records alone, and of a zone as it would be afterwards.
+
+Every check reports a Problem; those listed in codes.GUARDS are left out when ``allow`` names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata, spf
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import CRITICAL_KINDS, dkim_problem, kind_of
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+
+TXT_MAX = 2048  #: bytes of one TXT record
+TXT_SUM_MAX = 8192  #: bytes of all TXT records of one name
+TTL_RANGE = (30, 86400)  #: 30 on the provider's largest plan, 60 elsewhere; 1 stands for automatic
+ADDRESS_LIKE = ("A", "AAAA", "CNAME")
+#: The percentage of max_delete_percent is looked at from this many owned records on.
+PERCENT_FROM = 10
+
+
+def place(zone: str, rtype: str, name: str) -> str:
+    return f"zone {zone}: {rtype} {name}"
+
+
+class Collector:
+    """Gathers problems; a guard that is overridden by name reports nothing."""
+
+    def __init__(self, zone: str, options: Options) -> None:
+        self.zone = zone
+        self.allow = options.allow
+        self.problems: List[Problem] = []
+
+    def add(self, code: str, rtype: str, name: str, what: str, fix: str) -> None:
+        self.problems.append(Problem(code, place(self.zone, rtype, name), what, fix))
+
+    def guard(self, guard: str, rtype: str, name: str, what: str, fix: str) -> None:
+        if guard not in self.allow:
+            self.add(GUARDS[guard], rtype, name, what, f"{fix} To go on regardless: allow: [{guard}].")
+
+
+def check_wants(zone: str, wants: Iterable[Want], options: Options) -> Tuple[List[Want], List[Problem]]:
+    """The wanted records in canonical form, each once, and everything that is wrong with them.
+
+    Records with problems are left out of the result, as are those of a later phase whose value is not known yet.
+    """
+    found = Collector(zone, options)
+    out: Dict[Tuple[str, str, str], Want] = {}
+    for raw in wants:
+        want = _check_one(found, raw, options)
+        if want is None:
+            continue
+        known = out.setdefault(want.key, want)
+        if (known.ttl, known.phase) != (want.ttl, want.phase):
+            what = f"{want.content!r} is wanted twice: {known.phase}, {known.ttl} s and {want.phase}, {want.ttl} s"
+            found.add("MS-DNS-007", want.type, want.name, what, "Keep one of the two.")
+    _check_together(found, list(out.values()))
+    return list(out.values()), found.problems
+
+
+def _check_one(found: Collector, raw: Want, options: Options) -> Optional[Want]:
+    before = len(found.problems)
+    if raw.phase not in PHASES:
+        what = f"the phase {raw.phase!r} does not exist"
+        found.add("MS-DNS-004", raw.type, raw.name, what, f"Use one of {', '.join(PHASES)}.")
+        return None
+    if raw.unresolved:
+        if options.active(raw.phase):
+            what = "its value is not known yet (no key or certificate has been read)"
+            fix = "Run the step that makes the key or certificate first, or stop at an earlier through_phase."
+            found.add("MS-DNS-005", raw.type, raw.name, what, fix)
+        return None
+    if raw.type in ("NS", "SOA"):
+        found.add("MS-DNS-003", raw.type, raw.name, "this type belongs to the DNS provider", "Take the record out.")
+        return None
+    try:
+        want = dataclasses.replace(raw, name=rdata.name(raw.name), content=rdata.canonical(raw.type, raw.content))
+    except rdata.RdataError as error:
+        found.add("MS-DNS-001", raw.type, raw.name, str(error), "Correct the record's name or content.")
+        return None
+    if not rdata.within(want.name, found.zone):
+        fix = f"Names of this list end in .{found.zone}; put the record into the list of its own zone."
+        found.add("MS-DNS-002", want.type, want.name, f"the name is not in the zone {found.zone}", fix)
+    if want.ttl != 1 and not TTL_RANGE[0] <= want.ttl <= TTL_RANGE[1]:
+        what = f"a time to live of {want.ttl} s is out of range"
+        found.add("MS-DNS-004", want.type, want.name, what, "Use 60 to 86400 seconds, or 1 for automatic.")
+    head = f"mailstead:{options.instance}:{want.role}"
+    if any(c.isspace() for c in head) or len(head) > options.comment_limit or not want.role:
+        what = f"the ownership mark {head!r} is longer than {options.comment_limit} characters or holds a blank"
+        found.add("MS-DNS-006", want.type, want.name, what, "Use a shorter name for the instance or the role.")
+    if want.type == "TXT":
+        _check_txt(found, want, options)
+    return want if len(found.problems) == before else None
+
+
+def _check_txt(found: Collector, want: Want, options: Options) -> None:
+    size = len(rdata.to_bytes(want.content))
+    if size > TXT_MAX:
+        what = f"the text has {size} bytes, a record holds {TXT_MAX}"
+        found.guard("txt_size", "TXT", want.name, what, "Shorten it (a DKIM key above 4096 bits does not fit).")
+    kind = kind_of(want.name, want.type, want.content)
+    if kind == "spf":
+        check_spf(found, want.name, want.content)
+    elif kind == "dkim":
+        problem = dkim_problem(want.content, options.dkim_min_rsa_bits)
+        if problem:
+            fix = "Read the public key from the private one again and publish it whole."
+            found.guard("dkim_key", "TXT", want.name, problem, fix)
+
+
+def check_spf(found: Collector, name: str, text: str) -> None:
+    """Syntax, +all and the number of look-ups of a record about to be published."""
+    try:
+        record = spf.parse(text)
+    except spf.SpfError as error:
+        found.add("MS-DNS-015", "TXT", name, f"the SPF record cannot be read: {error}", "Correct the record.")
+        return
+    if record.all is not None and record.all.qualifier == "+":
+        what = f"{text!r} lets the whole world send in the domain's name"
+        found.guard("spf_all", "TXT", name, what, "End the record in -all or ~all.")
+    if record.lookups > spf.MAX_LOOKUPS:
+        what = f"the record needs {record.lookups} DNS look-ups, not counting those inside its includes"
+        found.guard("spf_lookups", "TXT", name, what, f"Take out terms until at most {spf.MAX_LOOKUPS} remain.")
+
+
+def _check_together(found: Collector, wants: Sequence[Want]) -> None:
+    types: Dict[str, Counter[str]] = defaultdict(Counter)
+    kinds: Dict[Tuple[str, str], List[Want]] = defaultdict(list)
+    for want in wants:
+        types[want.name][want.type] += 1
+        kind = kind_of(want.name, want.type, want.content)
+        if kind in CRITICAL_KINDS or kind == "dkim":
+            kinds[(want.name, kind)].append(want)
+    for name, counted in types.items():
+        if cname_clash(found.zone, name, counted):
+            what = f"a CNAME is wanted beside {_others(counted)}"
+            found.guard("cname_conflict", "CNAME", name, what, "Want either the CNAME or the other records.")
+    for (name, kind), group in kinds.items():
+        if len(group) > 1:
+            what = f"{len(group)} {kind} records are wanted: " + " and ".join(repr(w.content) for w in group)
+            found.guard("duplicate_policy", "TXT", name, what, "Combine them into one record.")
+
+
+def _others(counted: Counter[str]) -> str:
+    return ", ".join(sorted(t for t in counted if t != "CNAME")) or "another CNAME"
+
+
+def cname_clash(zone: str, name: str, counted: Counter[str]) -> bool:
+    """Whether the types of one name exclude each other. At the apex a CNAME is flattened: it excludes addresses only."""
+    if not counted["CNAME"]:
+        return False
+    if counted["CNAME"] > 1:
+        return True
+    others = set(counted) - {"CNAME"}
+    return bool(others & {"A", "AAAA"} if name == zone else others)
+
+
+def check_after(found: Collector, wants: Sequence[Want], changes: Sequence[Change], after: Sequence[Have]) -> None:
+    """Guards on one zone as it would be, as far as names are concerned where something of ours is published."""
+    names = {w.name for w in wants}
+    types: Dict[str, Counter[str]] = defaultdict(Counter)
+    kinds: Counter[Tuple[str, str]] = Counter()
+    sizes: Counter[str] = Counter()
+    for have in after:
+        types[have.name][have.type] += 1
+        kinds[(have.name, kind_of(have.name, have.type, have.content))] += 1
+        if have.type == "TXT":
+            sizes[have.name] += len(rdata.to_bytes(have.content))
+    cuts = [h.name for h in after if h.type == "NS" and h.name != found.zone]
+    for name in sorted(names):
+        if cname_clash(found.zone, name, types[name]):
+            what = f"a CNAME would stand beside {_others(types[name])}"
+            found.guard("cname_conflict", "CNAME", name, what, "Remove one of them by hand or choose another name.")
+        for kind in CRITICAL_KINDS:
+            if kinds[(name, kind)] > 1:
+                what = f"the name would have {kinds[(name, kind)]} {kind} records; receivers then use none"
+                found.guard("duplicate_policy", "TXT", name, what, "Remove all but one by hand.")
+        if sizes[name] > TXT_SUM_MAX:
+            what = f"the TXT records of the name would have {sizes[name]} bytes, {TXT_SUM_MAX} are allowed"
+            found.guard("txt_size", "TXT", name, what, "Remove TXT records that nobody needs any more.")
+        for cut in cuts:
+            if rdata.within(name, cut):
+                what = f"{cut} is delegated to other name servers: nobody asks this zone for the name"
+                found.guard("delegation", "NS", name, what, f"Publish in the zone {cut}, or remove the delegation.")
+    _check_last_mx(found, changes, after)
+
+
+def _check_last_mx(found: Collector, changes: Sequence[Change], after: Sequence[Have]) -> None:
+    served = {h.name for h in after if h.type == "MX"}
+    for name in sorted({c.record.name for c in changes if c.action == "delete" and c.record.type == "MX"} - served):
+        what = "its last MX would go: mail for the name would no longer be deliverable"
+        found.guard("last_mx", "MX", name, what, "Want another MX for the name, or the null MX '0 .'.")
+
+
+def check_deletes(found: Collector, changes: Sequence[Change], owned: int, options: Options) -> None:
+    """Guard delete_limit. A deletion beside something new at the same name is a replacement and does not count."""
+    renewed = {c.record.name for c in changes if c.action != "delete"}
+    gone = [c for c in changes if c.action == "delete" and c.record.name not in renewed]
+    percent = 100 * len(gone) // owned if owned >= PERCENT_FROM else 0
+    if len(gone) > options.max_delete or percent > options.max_delete_percent:
+        names = ", ".join(f"{c.record.type} {c.record.name}" for c in gone[:5]) + (", …" if len(gone) > 5 else "")
+        what = (
+            f"{len(gone)} of our {owned} records would be deleted ({names}); the limits are {options.max_delete} records "
+            f"and {options.max_delete_percent} %"
+        )
+        fix = "Look at the diff (--check --diff). If it is meant: raise max_delete and max_delete_percent."
+        found.guard("delete_limit", "*", found.zone, what, fix)
+
+
+def check_targets(diffs: Sequence[ZoneDiff], wants: Dict[str, Sequence[Want]], options: Options) -> List[Problem]:
+    """Guards across zones: hosts that mail records point to must be neither proxied nor aliases.
+
+    wants: the published wanted records by zone (those of later phases left out).
+    """
+    proxied: Dict[str, str] = {}
+    aliases: Dict[str, str] = {}
+    for diff in diffs:
+        for have in diff.after:
+            if have.proxied and have.type in ADDRESS_LIKE:
+                proxied[have.name] = f"{have.type} {have.content}"
+            if have.type == "CNAME":
+                aliases[have.name] = have.content
+    problems: List[Problem] = []
+    for zone, records in sorted(wants.items()):
+        found = Collector(zone, options)
+        for want in records:
+            target = _mail_target(want)
+            if target in proxied:
+                what = f"{target} ({proxied[target]}) is proxied: a mail connection would end at the proxy"
+                fix = f"Set {target} to 'DNS only' at the provider."
+                found.guard("proxied_host", want.type, want.name, what, fix)
+            if target in aliases and want.type in ("MX", "SRV"):
+                what = f"{target} is a CNAME (to {aliases[target]}); an exchange must have addresses of its own"
+                found.guard("mx_alias", want.type, want.name, what, f"Point to {aliases[target]} instead.")
+        problems += found.problems
+    return problems
+
+
+def _mail_target(want: Want) -> str:
+    """The host behind a mail record; web services (SRV to port 443) may sit behind a proxy."""
+    if want.type == "TLSA" and want.name.startswith("_"):
+        return want.name.split(".", 2)[-1]
+    if want.type == "SRV" and want.content.split(" ")[2] == "443":
+        return ""
+    return rdata.target(want.type, want.content) if want.type in ("MX", "SRV") else ""
