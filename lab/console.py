@@ -1,0 +1,40 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the harness says: one line a step, with the seconds since it began, and how long each step took."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+
+class LabError(Exception):
+    """Something a person has to mend; the text says what is wrong and what to do."""
+
+
+class Console:
+    """Lines from several threads, never torn."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        with self._lock:
+            print(f"[lab {time.monotonic() - self._begin:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Say what begins, and how long it took when it has ended well."""
+        self.say(f"{text} ...")
+        begin = time.monotonic()
+        yield
+        self.say(f"{text}: {time.monotonic() - begin:.1f} s")
+
+
+CONSOLE = Console()
