@@ -1,0 +1,168 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Probes of the name system."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any, Dict, List, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import addresses
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, ProbeError
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.dnsclient import (
+    DnsClient,
+    client,
+    spf_lookup,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.spf import check_host
+
+
+def _key(question: Sequence[str]) -> str:
+    return f"{question[0]} {question[1]}"
+
+
+def probe_zone(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
+    """Every question to every server of a zone, and the delegation.
+
+    args: zone, questions ([name, type] …). data: parent_ns, child_ns, ds (values at the parent), dnskey (bool),
+    servers [{ns, address, family, error, aa, serial, answers {"name type": {rcode, values, ttl, segments?, chain?}}}].
+    """
+    dns = client(ctx)
+    zone = str(args["zone"])
+    questions = [(str(n), str(t)) for n, t in args["questions"]]
+    cut, servers = dns.servers_of(zone)
+    data: Dict[str, Any] = {
+        "zone": zone,
+        "parent_ns": [],
+        "child_ns": [],
+        "ds": [],
+        "dnskey": False,
+        "parent_error": "",
+    }
+    if cut != zone:
+        raise ProbeError("dns", f"{zone} is not delegated: the nearest zone is {cut}")
+    try:
+        parent, delegation, ds = _delegation(dns, zone)
+        data.update(parent=parent, parent_ns=delegation, ds=ds)
+    except ProbeError as error:
+        if error.klass == "budget":
+            raise
+        data["parent_error"] = str(error)
+    # A server that only the parent knows is asked as well: that is how a lame delegation shows.
+    known = {host for host, _address in servers}
+    servers = servers + dns.addresses([n for n in data["parent_ns"] if n not in known])
+    rows: List[Dict[str, Any]] = []
+    threads = []
+    for host, address in servers:
+        row: Dict[str, Any] = {"ns": host, "address": address, "family": addresses.family(address), "answers": {}}
+        rows.append(row)
+        thread = threading.Thread(target=_ask_all, args=(dns, row, zone, questions), daemon=True)
+        threads.append(thread)
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, ctx.left(600.0)))
+    data["servers"] = [dict(row, answers=dict(row["answers"])) for row in rows]
+    data["child_ns"] = next((row["child_ns"] for row in rows if row.get("child_ns")), [])
+    data["dnskey"] = any(row.get("dnskey") for row in rows)
+    return data
+
+
+def _delegation(dns: DnsClient, zone: str) -> Tuple[str, List[str], List[str]]:
+    parent, servers = dns.servers_of(zone.split(".", 1)[1]) if "." in zone else ("", [])
+    failure = ProbeError("dns", f"no server of {parent} answers for {zone}")
+    for _host, address in servers:
+        try:
+            referral = dns.ask(address, zone, "NS", recursive=False)
+            ds = dns.ask(address, zone, "DS", recursive=False)
+        except ProbeError as error:
+            if error.klass == "budget":
+                raise
+            failure = error
+            continue
+        # A parent that serves the child as well answers instead of referring.
+        found = referral.authority.get(zone) or referral.values
+        if found:
+            return parent, sorted(set(found)), sorted(ds.values)
+    raise failure
+
+
+def _ask_all(dns: DnsClient, row: Dict[str, Any], zone: str, questions: Sequence[Tuple[str, str]]) -> None:
+    address = str(row["address"])
+    try:
+        soa = dns.ask(address, zone, "SOA", recursive=False)
+        row["aa"] = soa.aa
+        row["serial"] = int(soa.values[0].split()[2]) if soa.values else None
+        row["child_ns"] = sorted(dns.ask(address, zone, "NS", recursive=False).values)
+        row["dnskey"] = bool(dns.ask(address, zone, "DNSKEY", recursive=False).values)
+        for question in questions:
+            answer = dns.ask(address, question[0], question[1], recursive=False).to_data()
+            answer.pop("ad", None)
+            row["answers"][_key(question)] = answer
+        row["error"] = ""
+    except ProbeError as error:
+        row["error"] = error.klass
+        row["message"] = str(error)
+
+
+def probe_resolver(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
+    """The host's own resolver. args: questions. data: nameservers, answers {"name type": {rcode, values, ad, …}};
+    cd_rcode stands where the answer was SERVFAIL: what it is with checking disabled (a bogus zone answers then)."""
+    dns = client(ctx)
+    answers: Dict[str, Any] = {}
+    for question in args["questions"]:
+        name, rtype = str(question[0]), str(question[1])
+        answer = dns.recursive(name, rtype)
+        answers[_key((name, rtype))] = answer.to_data()
+        if answer.rcode == "SERVFAIL":
+            answers[_key((name, rtype))]["cd_rcode"] = dns.recursive(name, rtype, cd=True).rcode
+    return {"nameservers": dns.nameservers, "answers": answers}
+
+
+def probe_reverse(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
+    """PTR of an address from the reverse zone's own servers, and the forward addresses of each name.
+
+    args: address. data: name, rcode, ptr [names], forward {name: [addresses]}, via (authoritative or resolver).
+    """
+    address = addresses.parse(str(args["address"]))
+    if address is None:
+        raise ProbeError("internal", f"{args['address']!r} is no address")
+    dns = client(ctx)
+    via = "authoritative"
+    try:
+        answer = dns.authoritative(address.reverse_pointer, "PTR")
+    except ProbeError as error:
+        if error.klass == "budget":
+            raise
+        via = "resolver"
+        answer = dns.recursive(address.reverse_pointer, "PTR")
+    data: Dict[str, Any] = {
+        "name": address.reverse_pointer,
+        "rcode": answer.rcode,
+        "ptr": sorted(answer.values),
+        "via": via,
+        "forward": {},
+    }
+    for name in data["ptr"]:
+        found: List[str] = []
+        for rtype in ("A", "AAAA"):
+            status, values = spf_lookup(dns)(name, rtype)
+            if status == "error":
+                raise ProbeError("dns", f"{rtype} of {name} could not be looked up", data)
+            found += values
+        data["forward"][name] = sorted(found)
+    return data
+
+
+def probe_spf(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
+    """check_host() against authoritative servers. args: domain, address, sender, helo. data: fields of SpfResult."""
+    address = addresses.parse(str(args["address"]))
+    if address is None:
+        raise ProbeError("internal", f"{args['address']!r} is no address")
+    result = check_host(
+        spf_lookup(client(ctx)), address, str(args["domain"]), str(args["sender"]), str(args.get("helo", ""))
+    )
+    data = dataclasses.asdict(result)
+    data["records"] = list(result.records)
+    return data
