@@ -20,6 +20,7 @@ from .faults import Fault
 from .response import LABEL, Response, envelope
 
 if TYPE_CHECKING:
+    from .state import ZoneState
     from .twin import Twin
 
 PREFIX = "/__twin__/"
@@ -51,32 +52,35 @@ class Control:
                 body = json.loads(body) if body else {}
             except ValueError:
                 raise errors.invalid_body("It is not JSON.") from None
-        match (method, words):
-            case ("GET", ["log"]):
-                log = self._twin.log
-                return envelope({"connections": log.connections, "requests": [e.to_json() for e in log.entries]})
-            case ("DELETE", ["log"]):
-                self._twin.log.reset()
-            case ("GET", ["faults"]):
-                return envelope({"pending": self._twin.faults.pending})
-            case ("POST", ["faults"]):
-                try:
-                    self._twin.faults.add(Fault(**(body or {})))
-                except (TypeError, ConfigError) as error:
-                    raise errors.invalid_body(str(error)) from None
-            case ("DELETE", ["faults"]):
-                self._twin.faults.clear()
-            case ("PATCH", ["zones", name]):
-                self._reconfigure(name, body)
-            case ("POST", ["zones", name, "dnssec", "activate"]):
-                self._zone(name).activate_dnssec()
-            case ("PATCH", ["zones", name, "records", record_id, "meta"]):
-                self._zone(name).set_meta(record_id, **(body or {}))
-            case _:
-                raise errors.no_route(PREFIX + "/".join(words))
+        return self._command(method, words, body or {})
+
+    def _command(self, method: str, words: list[str], body: Any) -> Response:
+        twin, simple = self._twin, (method, "/".join(words))
+        if simple == ("GET", "log"):
+            entries = [entry.to_json() for entry in twin.log.entries]
+            return envelope({"connections": twin.log.connections, "requests": entries})
+        if simple == ("GET", "faults"):
+            return envelope({"pending": twin.faults.pending})
+        if simple == ("DELETE", "log"):
+            twin.log.reset()
+        elif simple == ("DELETE", "faults"):
+            twin.faults.clear()
+        elif simple == ("POST", "faults"):
+            try:
+                twin.faults.add(Fault(**body))
+            except (TypeError, ConfigError) as error:
+                raise errors.invalid_body(str(error)) from None
+        elif method == "PATCH" and words[0] == "zones" and len(words) == 2:
+            self._reconfigure(words[1], body)
+        elif method == "POST" and words[0] == "zones" and words[2:] == ["dnssec", "activate"]:
+            self._zone(words[1]).activate_dnssec()
+        elif method == "PATCH" and words[0] == "zones" and words[2:3] == ["records"] and words[4:] == ["meta"]:
+            self._zone(words[1]).set_meta(words[3], **body)
+        else:
+            raise errors.no_route(PREFIX + "/".join(words))
         return envelope({})
 
-    def _zone(self, name: str) -> Any:
+    def _zone(self, name: str) -> ZoneState:
         try:
             return self._twin.zone(name)
         except StopIteration:

@@ -166,6 +166,14 @@ class ZoneState:
         with self.lock:
             self.records = working.records
 
+    def use_server_key(self) -> None:
+        """Report the key the server signs with instead of a made-up one, for a zone that starts out signed."""
+        with self.lock:
+            key = self._publisher.key_of(self.zone) if self._publisher else None
+            if key is not None and self.dnssec.status != "disabled":
+                self.dnssec.key = key
+                self._save()
+
     def reconfigure(self, **changes: Any) -> None:
         """Change the zone's configuration while it runs (plan, email_routing, mx_priority, …), for tests.
 
