@@ -57,7 +57,7 @@ def basic(username: str, password: str) -> str:
 
 
 class Client:
-    """One server, one identity. url: scheme, host and port; timeout: seconds for each request."""
+    """One server, one identity. authorization: "" for none; timeout: seconds for each request."""
 
     def __init__(self, url: str, authorization: str, timeout: float = 30.0) -> None:
         parts = urlsplit(url)
@@ -88,7 +88,9 @@ class Client:
             self._connection = None
 
     def _once(self, method: str, path: str, body: Optional[bytes]) -> Tuple[int, Mapping[str, str], bytes]:
-        headers = {"Authorization": self._authorization, "Accept": "application/json"}
+        headers = {"Accept": "application/json"}
+        if self._authorization:
+            headers["Authorization"] = self._authorization
         if body is not None:
             # Without exactly this type the server answers 400 (0.16.10 and later).
             headers["Content-Type"] = "application/json"
