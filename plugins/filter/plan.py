@@ -52,9 +52,70 @@ def tunnel_relay(plan: dict[str, Any], host: str, directory: str, secret: str) -
     return edge_config(from_data(MailPlan, plan), host, directory, secret)
 
 
+def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The edges as tunnel_pki takes them."""
+    return [
+        {"host": e["host"], "name": e["mail_name"], "addresses": [a for a in (e["ipv4"], e["ipv6"], "127.0.0.1") if a]}
+        for e in plan["edges"]
+    ]
+
+
+def dkim_wanted(plan: dict[str, Any], host: str) -> list[dict[str, str]]:
+    """The signing keys of a home, as dkim_keys takes them."""
+    return [
+        {"domain": d["name"], "algorithm": algorithm, "selector": d["dkim"]["selector"]}
+        for d in plan["domains"]
+        if d["home"] == host
+        for algorithm in d["dkim"]["algorithms"]
+    ]
+
+
+def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
+    """What the hosts reported earlier in this run: public keys, the certificate's key, signed zones."""
+    facts: dict[str, Any] = {"dkim": [], "spki": {}, "signed": []}
+    for home in plan["homes"]:
+        reported = hostvars[home["host"]]
+        facts["dkim"] += list(reported["dkim_result"].get("keys", [])) if "dkim_result" in reported else []
+        digest = reported["tls_result"].get("spki_sha256") if "tls_result" in reported else None
+        if digest:
+            for edge in plan["edges"]:
+                if edge["host"] in home["edges"]:
+                    facts["spki"][edge["mail_name"]] = digest
+    validated: list[set[str]] = []
+    for edge in plan["edges"]:
+        reported = hostvars[edge["host"]]
+        for observation in reported["dns_signed"].get("observations", []) if "dns_signed" in reported else []:
+            answers = observation["data"].get("answers", {})
+            validated.append({question.split(" ")[0] for question, answer in answers.items() if answer.get("ad")})
+    if validated:
+        facts["signed"] = sorted(set.intersection(*validated))
+    return facts
+
+
+def ptr_secret_refs(plan: dict[str, Any]) -> list[str]:
+    """References to the keys of the reverse zones."""
+    return sorted({value for p in plan["ptr"] for key, value in p["options"] if key == "secret"})
+
+
+def ptr_wanted(plan: dict[str, Any], secrets: dict[str, str]) -> list[dict[str, Any]]:
+    """The reverse records, as ptr_record takes them."""
+    out = []
+    for entry in plan["ptr"]:
+        options = dict(entry["options"])
+        reference = options.pop("secret", None)
+        wanted = {k: entry[k] for k in ("address", "name", "host", "provider")}
+        out.append({**wanted, "options": options, "secret": secrets[reference] if reference else None})
+    return out
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
+            "dkim_wanted": dkim_wanted,
+            "dns_facts": dns_facts,
+            "ptr_secret_refs": ptr_secret_refs,
+            "ptr_wanted": ptr_wanted,
+            "tunnel_ends": tunnel_ends,
             "plan_text": plan_text,
             "tunnel_home": tunnel_home,
             "tunnel_relay": tunnel_relay,
