@@ -1,0 +1,44 @@
+# Thin wrappers; every target is one or two plain commands.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help setup setup-test lab lab-up lab-down lab-clean lab-status test unit lint molecule
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## The Python environment of the controller, from hash-pinned requirements
+	@tools/setup.sh controller
+
+setup-test:
+	@tools/setup.sh test
+
+lab: setup ## Rebuild the home-lab mail server in the built-in lab and prove that mail flows
+	@$(PY) -m lab site
+
+lab-up: setup ## Only start the lab's machines
+	@$(PY) -m lab up
+
+lab-down: setup ## Remove everything of the lab but its images
+	@$(PY) -m lab down
+
+lab-clean: setup ## Remove the lab's images as well
+	@$(PY) -m lab clean
+
+lab-status: setup ## What is up, and how to log in to each host
+	@$(PY) -m lab status
+
+test: setup-test ## All tests: unit, contract, lint, and the whole path by molecule
+	@tools/test.sh
+
+unit: setup-test ## Unit and contract tests only
+	@$(PY) -m pytest
+
+lint: setup-test ## Linters and type checks, warnings are errors
+	@tools/lint.sh
+
+molecule: setup-test ## The whole path: create, converge, idempotence, check, verify, destroy
+	@molecule test --scenario-name self_hosted
