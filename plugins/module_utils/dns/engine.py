@@ -68,7 +68,25 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
         held=ledger.held,
         notes=tuple(ledger.notes),
         problems=(*problems, *ledger.found.problems),
+        active=tuple(ledger.active),
     )
+
+
+def published(diff: ZoneDiff, roles: Sequence[str] = ()) -> List[Have]:
+    """The records that stand for the wanted ones once the changes are in effect; roles: only these (all if empty).
+
+    What the provider answers differently from what it stores (proxied, or a CNAME flattened at the apex) is left out.
+    """
+    out: Dict[Tuple[str, str, str], Have] = {}
+    for want in diff.active:
+        if roles and want.role not in roles:
+            continue
+        exact = [r for r in diff.after if r.key == want.key]
+        shared = [r for r in diff.after if group_of(want)[2] in ("spf", "dmarc") and group_of(r) == group_of(want)]
+        for record in exact or shared:
+            if not record.proxied and not (record.type == "CNAME" and record.name == diff.zone):
+                out[record.key] = record
+    return list(out.values())
 
 
 def _match_equal(ledger: Ledger) -> None:

@@ -215,11 +215,8 @@ def check_deletes(found: Collector, changes: Sequence[Change], owned: int, optio
         found.guard("delete_limit", "*", found.zone, what, fix)
 
 
-def check_targets(diffs: Sequence[ZoneDiff], wants: Dict[str, Sequence[Want]], options: Options) -> List[Problem]:
-    """Guards across zones: hosts that mail records point to must be neither proxied nor aliases.
-
-    wants: the published wanted records by zone (those of later phases left out).
-    """
+def check_targets(diffs: Sequence[ZoneDiff], options: Options) -> List[Problem]:
+    """Guards across zones: hosts that mail records point to must be neither proxied nor aliases."""
     proxied: Dict[str, str] = {}
     aliases: Dict[str, str] = {}
     for diff in diffs:
@@ -229,9 +226,9 @@ def check_targets(diffs: Sequence[ZoneDiff], wants: Dict[str, Sequence[Want]], o
             if have.type == "CNAME":
                 aliases[have.name] = have.content
     problems: List[Problem] = []
-    for zone, records in sorted(wants.items()):
-        found = Collector(zone, options)
-        for want in records:
+    for diff in diffs:
+        found = Collector(diff.zone, options)
+        for want in diff.active:
             target = _mail_target(want)
             if target in proxied:
                 what = f"{target} ({proxied[target]}) is proxied: a mail connection would end at the proxy"

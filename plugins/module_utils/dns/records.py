@@ -190,7 +190,8 @@ class Options:
 
 @dataclass(frozen=True)
 class ZoneDiff:
-    """What a zone needs. after: the records as they will be (ids of new ones empty).
+    """What a zone needs. after: the records as they will be (ids of new ones empty). active: the wanted records of the
+    phases that are published, in canonical form.
 
     satisfied: wanted records that need nothing; adoptable of them are the ones somebody else made. held: changes that
     wait for a later phase. notes: what a person should know. problems: why nothing may be written.
@@ -205,6 +206,7 @@ class ZoneDiff:
     held: int
     notes: Tuple[str, ...]
     problems: Tuple[Problem, ...]
+    active: Tuple[Want, ...] = ()
 
 
 def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:

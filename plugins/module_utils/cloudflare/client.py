@@ -1,0 +1,275 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API's envelope, paging, refusals and rate limits on top of a Transport.
+
+Reads are repeated on server errors and time-outs, after a growing, jittered pause. A 429 is waited out as long as
+Retry-After says, within a budget per run: the request was not processed, so this holds for writes too. Any other unclear
+outcome of a write raises UnclearError: the caller has to read the state again before it goes on.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import (
+    BASE_HEADERS,
+    Answer,
+    Transport,
+    TransportError,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+
+READ_TRIES = 4
+#: Seconds one run waits for the rate limit altogether; a block lasts five minutes (documentation, API rate limits).
+RATE_BUDGET = 300.0
+#: Most a single pause between repeated reads takes, in seconds.
+MAX_PAUSE = 8.0
+
+#: The record is gone, or stands there already: somebody else (or our own lost request) was quicker.
+STALE_CODES = frozenset({81044, 81053, 81057, 81058})
+EMAIL_ROUTING_CODES = frozenset({890190, 1046})
+QUOTA_CODES = frozenset({81045})
+#: The token itself: malformed, unknown, expired.
+TOKEN_CODES = frozenset({1000, 1001, 6003, 6103, 6111, 9106, 9109})
+#: The token is good, but not for this.
+SCOPE_CODES = frozenset({10000, 9107})
+RATE_CODES = frozenset({10100, 10300, 971})
+
+
+@dataclass(frozen=True)
+class ApiError:
+    """One entry of ``errors``, the chain behind it flattened into codes and words."""
+
+    code: int
+    message: str
+    pointer: str = ""
+    codes: Tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.message} (code {self.code})"
+
+
+class RefusalError(Exception):
+    """The API said no and applied nothing. status: HTTP status; errors: its reasons; request: method and path."""
+
+    def __init__(self, status: int, errors: Tuple[ApiError, ...], request: str) -> None:
+        self.status, self.errors, self.request = status, errors, request
+        super().__init__(f"{request}: {self.words()}")
+
+    @property
+    def codes(self) -> frozenset[int]:
+        return frozenset(c for e in self.errors for c in (e.code, *e.codes))
+
+    def words(self) -> str:
+        return "; ".join(str(e) for e in self.errors) or f"HTTP status {self.status} without an explanation"
+
+
+class UnclearError(Exception):
+    """A write whose outcome is not known."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """result: the envelope's result; info: its result_info."""
+
+    result: Any
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Client:
+    """Speaks to the API in one token's name; safe to use from several threads (each gets its own connection).
+
+    transport: makes a connection. pause: waits for some seconds. counts: requests sent, by the label given.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        transport: Callable[[], Transport],
+        pause: Optional[Callable[[float], object]] = None,
+        jitter: Optional[Callable[[], float]] = None,
+    ) -> None:
+        self._token = check_token(token)
+        self._make = transport
+        self._local = threading.local()
+        self._open: List[Transport] = []
+        self._lock = threading.Lock()
+        self._pause = pause or threading.Event().wait
+        self._jitter = jitter or random.random
+        self._rate_left = RATE_BUDGET
+        self.counts: Dict[str, int] = {}
+        self.notes: List[str] = []
+
+    @property
+    def account_owned(self) -> bool:
+        """Whether the token looks like one of an account (prefix seen in public threads), not of a user."""
+        return self._token.startswith("cfat_")
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def read(self, path: str, query: Optional[Mapping[str, Any]] = None, label: str = "") -> Page:
+        """GET. Raises RefusalError or MailsteadError."""
+        last = ""
+        for attempt in range(READ_TRIES):
+            if attempt:
+                self._pause(min(MAX_PAUSE, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2))
+            try:
+                answer = self._send("GET", path, query or {}, None, label)
+            except TransportError as error:
+                last = str(error)
+                continue
+            if answer.status < 500:
+                return self._page(answer, f"GET {path}")
+            last = f"HTTP status {answer.status}"
+        raise self._unreachable(last, f"GET {path}")
+
+    def pages(
+        self, path: str, per_page: int, query: Optional[Mapping[str, Any]] = None, label: str = ""
+    ) -> Iterator[Page]:
+        """GET page by page, as many as ``result_info.total_pages`` says (none is asked for in vain)."""
+        number, total = 1, 1
+        while number <= total:
+            page = self.read(path, {**(query or {}), "page": number, "per_page": per_page}, label)
+            if not isinstance(page.result, list):
+                raise self.malformed(f"GET {path}", "a list of results is missing")
+            total = _whole(page.info.get("total_pages"), 1)
+            yield page
+            number += 1
+
+    def write(self, path: str, body: Any, label: str = "") -> Any:
+        """POST; returns the result. Raises RefusalError (nothing was applied), UnclearError or MailsteadError."""
+        data = json.dumps(body, separators=(",", ":")).encode()
+        request = f"POST {path}"
+        try:
+            answer = self._send("POST", path, {}, data, label)
+        except TransportError as error:
+            if error.sent:
+                raise UnclearError(f"{request}: {error}") from error
+            raise self._unreachable(str(error), request) from error
+        if answer.status >= 500:
+            raise UnclearError(f"{request}: HTTP status {answer.status}")
+        return self._page(answer, request, write=True).result
+
+    def close(self) -> None:
+        with self._lock:
+            for transport in self._open:
+                transport.close()
+            self._open.clear()
+            self._local = threading.local()
+
+    def _send(self, method: str, path: str, query: Mapping[str, Any], body: Optional[bytes], label: str) -> Answer:
+        headers = {**BASE_HEADERS, "Authorization": f"Bearer {self._token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        while True:
+            with self._lock:
+                self.counts[label] = self.counts.get(label, 0) + 1
+            answer = self._transport().request(method, path, {k: str(v) for k, v in query.items()}, headers, body)
+            if answer.status != 429:
+                return answer
+            self._wait_for_rate(_retry_after(answer), f"{method} {path}")
+
+    def _transport(self) -> Transport:
+        found: Optional[Transport] = getattr(self._local, "transport", None)
+        if found is None:
+            found = self._make()
+            self._local.transport = found
+            with self._lock:
+                self._open.append(found)
+        return found
+
+    def _wait_for_rate(self, seconds: float, request: str) -> None:
+        with self._lock:
+            enough = seconds <= self._rate_left
+            self._rate_left -= seconds if enough else 0
+        if not enough:
+            what = f"{request}: the rate limit asks to wait {seconds:.0f} s more than this run allows ({RATE_BUDGET:.0f} s)"
+            fix = "Other tools use the same account (1,200 requests in 5 minutes in all). Run again later."
+            raise MailsteadError.one("MS-CF-006", "Cloudflare", what, fix)
+        self._pause(seconds + self._jitter())
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _page(self, answer: Answer, request: str, write: bool = False) -> Page:
+        try:
+            envelope = json.loads(answer.body)
+        except ValueError:
+            envelope = None
+        if not isinstance(envelope, dict) or not isinstance(envelope.get("success"), bool):
+            if write and answer.status < 300:
+                raise UnclearError(f"{request}: the answer is not the API's")
+            kind = answer.headers.get("content-type", "no type")
+            raise self.malformed(
+                request, f"HTTP status {answer.status}, {kind}, {len(answer.body)} bytes, no API envelope"
+            )
+        if envelope["success"] and answer.status < 300:
+            info = envelope.get("result_info")
+            return Page(envelope.get("result"), info if isinstance(info, dict) else {})
+        raise RefusalError(answer.status, tuple(self._errors(envelope)), request)
+
+    def _errors(self, envelope: Mapping[str, Any]) -> Iterator[ApiError]:
+        for item in envelope.get("errors") or []:
+            if not isinstance(item, dict):
+                continue
+            chain = [c for c in item.get("error_chain") or [] if isinstance(c, dict)]
+            words = [str(item.get("message", "")), *(str(c.get("message", "")) for c in chain)]
+            source = item.get("source")
+            yield ApiError(
+                code=_whole(item.get("code"), 0),
+                message=self.clean(": ".join(w for w in words if w)),
+                pointer=str(source.get("pointer", "")) if isinstance(source, dict) else "",
+                codes=tuple(_whole(c.get("code"), 0) for c in chain),
+            )
+
+    def clean(self, text: str) -> str:
+        """Somebody else's words, fit for a message: the token does not appear in them, nor do control characters."""
+        return re.sub(r"[\x00-\x1f\x7f]+", " ", text.replace(self._token, "<token>"))[:500]
+
+    def malformed(self, request: str, why: str) -> MailsteadError:
+        what = f"{request}: {self.clean(why)}"
+        fix = "Look for a proxy, a captive portal or a wrong base_url between this host and Cloudflare; else run again later."
+        return MailsteadError.one("MS-CF-004", "Cloudflare", what, fix)
+
+    def _unreachable(self, why: str, request: str) -> MailsteadError:
+        text = self.clean(f"{request}: {why}")
+        if why.startswith("HTTP status"):
+            fix = "Nothing more was written. See https://www.cloudflarestatus.com and run again later."
+            return MailsteadError.one("MS-CF-011", "Cloudflare", f"{text}, {READ_TRIES} times", fix)
+        fix = "Check name resolution, routes and the clock of this host; a private authority goes into SSL_CERT_FILE."
+        return MailsteadError.one("MS-CF-005", "Cloudflare", text, fix)
+
+
+def check_token(token: str) -> str:
+    """The token, free of blanks around it. Raises MailsteadError for what cannot be one; never shows it."""
+    text = token.strip()
+    fix = "Set api_token (or CLOUDFLARE_API_TOKEN) to an API token with Zone Read and DNS Write for the zones."
+    if not text:
+        raise MailsteadError.one("MS-CF-002", "api_token", "there is no token", fix)
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        what = "the token holds blanks, line ends or characters that no token has (still encrypted, or pasted with its label?)"
+        raise MailsteadError.one("MS-CF-002", "api_token", what, fix)
+    return text
+
+
+def _retry_after(answer: Answer) -> float:
+    """Seconds until the next attempt (RFC 9110 §10.2.3: seconds or a date)."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return max(1.0, float(text))
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return 30.0
+    return max(1.0, moment.timestamp() - time.time())
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
