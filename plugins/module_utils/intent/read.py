@@ -248,7 +248,25 @@ def _one_of(intent: model.Intent, group: str, name: str, path: str, reading: Rea
     return ""
 
 
+def _one_tunnel(intent: model.Intent, reading: Reading) -> None:
+    """This release builds one tunnel per home: a single edge that takes mail in and lets it out."""
+    served: Dict[str, str] = {}
+    for index, domain in enumerate(intent.domains):
+        if domain.inbound is None or domain.outbound is None:
+            continue
+        path, edges = f"mail_domains[{index}]", domain.inbound.edge
+        if len(edges) > 1 or (edges and domain.outbound.egress and domain.outbound.egress != edges[0]):
+            fix = "use one edge for both directions in this release"
+            reading.note("MS-INT-010", path, None, "several edges for one domain are not built yet", fix)
+        for edge in edges:
+            if served.setdefault(edge, domain.inbound.host) != domain.inbound.host:
+                reading.note(
+                    "MS-INT-010", path, None, f"two homes behind {edge} are not built yet", "give each home an edge"
+                )
+
+
 def _cross_check(intent: model.Intent, reading: Reading) -> None:
+    _one_tunnel(intent, reading)
     _unique_domains(intent, reading)
     _addresses(intent, reading)
     _mail_hosts(intent, reading)

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from tests.unit.examples import DOMAIN_A, HOSTS, OPERATOR, raw
 
+VPS2 = {"groups": ["mail_edge"], "mail_host": {"name": "mx2.example.com", "ipv4": "198.18.1.11"}}
+TWO_EDGES = {**DOMAIN_A, "inbound": {"provider": "stalwart", "host": "home", "edge": ["vps1", "vps2"]}}
+
 
 def codes_of(inventory: RawIntent) -> list[str]:
     with pytest.raises(MailsteadError) as caught:
@@ -81,6 +84,7 @@ def test_unicode_names_are_shown_and_punycode_is_written() -> None:
         ("MS-INT-010", raw(mail_submission=[{"name": "notify"}])),
         ("MS-INT-010", with_domain(outbound={"provider": "stalwart", "egress": {"smarthost": "smtp2go"}})),
         ("MS-INT-010", with_domain(migrate={"from": "x", "stage": "dual"})),
+        ("MS-INT-010", raw(domains=[TWO_EDGES], hosts={**HOSTS, "vps2": VPS2})),
         ("MS-INT-020", with_domain(accounts=["a", {"address": "b", "aliases": ["A"]}])),
         ("MS-INT-021", raw(domains=[DOMAIN_A, DOMAIN_A])),
         ("MS-INT-021", with_domain(provider="stalwart")),
