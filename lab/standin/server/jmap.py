@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from . import hooks
 from .hooks import SetError, set_error
 from .patching import Patcher, PatchError, format_id, parse_id, validate
-from .registry import Registry
+from .registry import UNIQUE, Registry
 from .schema import Json, JsonObject
 from .store import SINGLETON
 from .tokens import Token, new_api_key
@@ -198,8 +198,6 @@ class Jmap:
         return response
 
     def _filter(self, object_type: str, prop: str, value: Json) -> Callable[[JsonObject], bool]:
-        from .registry import UNIQUE
-
         kinds = dict(FILTERS.get(object_type, {}))
         if object_type in UNIQUE:
             kinds[UNIQUE[object_type]] = "equal"

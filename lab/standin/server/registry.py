@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import expressions, zone
+from . import expressions, keys, zone
 from .directory import Directory
 from .expression_functions import ExpressionError, Value, to_bool
 from .hooks import SetError, now_text, set_error
@@ -45,6 +45,9 @@ UNIQUE: dict[str, str] = {
     "SpamFileExtension": "extension",
     "SpamTag": "tag",
 }  # fmt: skip
+
+# Singletons that the first normal start writes beyond their defaults (role ids, download addresses).
+_FIRST_START = {"Authentication", "Asn"}
 
 
 def resolve_host(host: str, port: int) -> None:
@@ -143,6 +146,17 @@ class Registry:
         self._take_live()
         return None
 
+    def refresh_certificates(self) -> None:
+        """Read certificate files again; one that has expired or cannot be read leaves the object as it is."""
+        for object_id, certificate in self.store.all("Certificate").items():
+            try:
+                described = keys.describe_certificate(keys.read_text(certificate["certificate"]))
+            except (keys.KeyTextError, ValueError) as error:
+                log.warning("certificate %s: %s", object_id, error)
+                continue
+            if described["notValidAfter"] > now_text():
+                self.store.put("Certificate", object_id, {**certificate, **described})
+
     def insert_defaults(self) -> None:
         """What the first normal start writes: each type only while it has no object, as recorded."""
         entries = json.loads((self._recorded / "defaults.json").read_text())
@@ -155,7 +169,7 @@ class Registry:
                     _renew_dates(obj)
                     # Long ids carry the time of the recording; short ones (roles, schedules, queues) are fixed.
                     self.store.insert(object_type, obj, object_id if len(object_id) < 4 else None)
-            elif object_type == "Authentication" and self.store.get(object_type, SINGLETON) is None:
+            elif object_type in _FIRST_START and self.store.get(object_type, SINGLETON) is None:
                 self.store.put(object_type, SINGLETON, {k: v for k, v in objects[0].items() if k != "id"})
 
     # -- expressions ------------------------------------------------------------------------------------------------

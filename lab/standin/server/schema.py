@@ -130,7 +130,7 @@ class Schema:
             return self.enums[kind["enumName"]][0]
         simple: dict[str, Json] = {
             "boolean": False,
-            "number": 0,
+            "number": 0.0 if kind.get("format") == "float" else 0,
             "objectId": INVALID_ID,
             "utcDateTime": EPOCH,
             "string": "",
@@ -148,6 +148,8 @@ class Schema:
             return {key: self.complete(kind["valueClass"]["objectName"], item) for key, item in value.items()}
         if name == "number" and isinstance(value, str):
             return parse_duration(value)
+        if name == "number" and kind.get("format") == "float":
+            return float(value)
         return copy.deepcopy(value)
 
     def complete(self, schema_name: str, value: JsonObject) -> JsonObject:

@@ -64,7 +64,9 @@ def _policy(registry: Registry) -> tuple[str, int, list[str]] | None:
     sts = registry.live_setting("MtaSts")
     if sts["mode"] == "disable":
         return None
-    hosts = list(sts["mxHosts"]) or [mx["hostname"] or registry.hostname for mx in _exchangers(registry)]
+    # Without MX hosts of its own the policy takes the configured host name, even an empty one (recorded id).
+    configured = registry.live_setting("SystemSettings")["defaultHostname"]
+    hosts = list(sts["mxHosts"]) or [mx["hostname"] or configured for mx in _exchangers(registry)]
     return (sts["mode"], sts["maxAge"] // 1000, sorted(set(hosts))) if hosts else None
 
 
