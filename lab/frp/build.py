@@ -9,7 +9,7 @@
     the programs;
 ``frp/image/{Dockerfile,frpc}``
     the build context of the image ``fatedier/frpc:v<version>``;
-``www/github.com/fatedier/frp/releases/download/v<version>/``
+``frp/www/github.com/fatedier/frp/releases/download/v<version>/``
     archive and checksum file, named and laid out as upstream's release is.
 
 The official release is taken when it answers within :data:`RELEASE_DEADLINE`; otherwise the same version is built as
@@ -94,7 +94,7 @@ def architecture(machine: str | None = None) -> str:
 def layout(build_dir: Path, arch: str, origin: str) -> FrpArtifacts:
     """The places of every artefact below ``build_dir``."""
     base = build_dir / "frp"
-    release = build_dir / "www" / "github.com" / "fatedier" / "frp" / "releases" / "download" / f"v{VERSION}"
+    release = base / "www" / "github.com" / "fatedier" / "frp" / "releases" / "download" / f"v{VERSION}"
     return FrpArtifacts(
         version=VERSION,
         arch=arch,
