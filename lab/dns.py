@@ -92,7 +92,7 @@ def zone_file(zone: Zone, zones: tuple[Zone, ...], keys: dict[str, SigningKey]) 
     lines = [f"{apex} {TTL} IN SOA {own[0]}. hostmaster.example.org. 1 3600 600 86400 5"]
     lines += [f"{apex} {TTL} IN NS {n}." for n in own]
     lines += [_line(r) for r in zone.records]
-    glue = {n for n in own if zone.name == ""}
+    glue: set[str] = set(own) if zone.name == "" else set()
     for child in zones:
         parent = parent_of(child, zones)
         if parent is None or parent.name != zone.name:
@@ -100,10 +100,8 @@ def zone_file(zone: Zone, zones: tuple[Zone, ...], keys: dict[str, SigningKey]) 
         names = servers[child.role].names
         lines += [f"{child.name}. {TTL} IN NS {n}." for n in names]
         lines.append(f"{child.name}. {TTL} IN DS {keys[child.name].ds}")
-        # Glue is for names below the cut we are making here; the others resolve on their own.
-        glue |= {n for n in names if covers(zone.name, n) and (zone.name == "" or covers(child.name, n))}
-        if zone.name == "":
-            glue |= set(names)
+        # Glue is for servers below the cut; the root gives it for all of its children, as it does on the Internet.
+        glue |= {n for n in names if zone.name == "" or covers(child.name, n)}
     present = {(r.name, r.type) for r in zone.records}
     lines += [
         line
@@ -190,7 +188,7 @@ def knot_files(zones: tuple[Zone, ...], keys: dict[str, SigningKey], secrets: di
     files = {f"{s.role}.conf": knot_config(s.role, zones, secrets) for s in SERVERS}
     for zone in zones:
         files[f"zones/{file_name(zone)}"] = zone_file(zone, zones, keys)
-        files[f"keys/{zone.role}/{zone.name}..pem"] = keys[zone.name].pem
+        files[f"keys/{zone.role}/{zone.name or 'root'}.pem"] = keys[zone.name].pem
     return files
 
 

@@ -121,6 +121,15 @@ def ensure(client: Any, names: set[str]) -> dict[str, str]:
     return wanted
 
 
+def ensure_context(client: Any, name: str, context: Path) -> str:
+    """Build an image that installs no packages from a directory made elsewhere. Returns its content tag."""
+    image = Image(name, context)
+    tag = f"{REPOSITORY}/{name}:{fingerprint(image)}"
+    if not _exists(client, tag):
+        _build(client, image, tag, "", {})
+    return tag
+
+
 def _import_rootfs(client: Any, tag: str) -> None:
     with CONSOLE.step("image rootfs: debootstrap"), tempfile.TemporaryDirectory(dir=paths.BUILD) as scratch:
         target = Path(scratch) / "rootfs"
@@ -175,7 +184,7 @@ def _build(client: Any, image: Image, tag: str, proxy: str, arguments: dict[str,
         forcerm=True,
         network_mode="host",
         labels={LABEL: "1"},
-        buildargs={"http_proxy": proxy, "DEBIAN_FRONTEND": "noninteractive", **arguments},
+        buildargs={"http_proxy": proxy, **arguments},
         decode=True,
     )
     for event in stream:

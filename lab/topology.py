@@ -210,6 +210,9 @@ CONTROLLER = Controller("mailstead-controller", "lan", "192.168.77.5", "2001:2:0
 #: Prints nothing and fails unless every unit that should run does.
 BOOTED = CommandCheck(("systemctl", "is-system-running", "--quiet"))
 
+#: What a service's image brings to say whether it works as seen from itself.
+SELF_TEST = ("/usr/local/sbin/lab-health",)
+
 HOSTS: tuple[Host, ...] = (
     Host(
         name="router",
@@ -285,7 +288,7 @@ HOSTS: tuple[Host, ...] = (
         hostname="acme",
         links=core(21),
         certificates=(Certificate("acme", ("acme-v02.api.letsencrypt.org",)),),
-        health=(TcpCheck("198.18.0.21", 443),),
+        health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.21", 443)),
     ),
     Host(
         name="release",
@@ -299,10 +302,10 @@ HOSTS: tuple[Host, ...] = (
         ),
         binds=(
             Bind("build/lab/pool", "/lab/pool"),
-            Bind("build/lab/frp", "/lab/frp"),
+            Bind("build/lab/www", "/lab/frp/www"),
             Bind("build/lab/registry", "/lab/registry", read_only=False),
         ),
-        health=(TcpCheck("198.18.0.22", 443), TcpCheck("198.18.0.22", 80)),
+        health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.22", 443), TcpCheck("198.18.0.22", 80)),
     ),
     Host(
         name="receiver",
@@ -318,6 +321,7 @@ HOSTS: tuple[Host, ...] = (
             Certificate("mx1.qq.com", ("mx1.qq.com",)),
         ),
         health=(
+            CommandCheck(SELF_TEST),
             *(TcpCheck(f"198.18.0.{n}", 25) for n in range(30, 35)),
             TcpCheck("198.18.0.30", 993),
         ),
@@ -330,7 +334,7 @@ HOSTS: tuple[Host, ...] = (
         ssh=True,
         trusts=True,
         certificates=(Certificate("mail.stranger.example.org", ("mail.stranger.example.org",)),),
-        health=(TcpCheck("198.18.0.40", 22),),
+        health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.40", 22)),
         login="an outside sender, and the vantage point that checks are made from",
     ),
     Host(

@@ -1,0 +1,247 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's life: up (idempotent), status, down, clean."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+
+from lab import engine, health, hosts, images, mailserver, paths, registry, render, secrets, topology, trust, wiring
+from lab.console import CONSOLE, LabError
+from lab.frp import build as frp
+from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, Host
+
+#: Machines that others need while they start; the rest follows at once, without waiting for these to be healthy.
+FIRST = ("router", "cpe", "dns", "resolver")
+WORKERS = 6
+
+
+def up(only: tuple[str, ...] = ()) -> None:
+    """Bring the lab to the state of the topology. only: names of machines, for trying things; default is all.
+
+    Raises LabError, with everything left as it is so that it can be looked at.
+    """
+    begin = time.monotonic()
+    engine.require_root()
+    engine.ensure_tools()
+    client = engine.ensure()
+    paths.private_dir(paths.BUILD)
+    machines = tuple(h for h in HOSTS if not only or h.name in only)
+    facts = render.world(secrets.load())
+    secrets.known_hosts()
+    paths.write_if_changed(paths.BUILD / "resolv.conf", render.RESOLV_CONF, 0o644)
+    tags = _artefacts(client, machines)
+
+    wanted = {m.name: _spec(client, m, tags, facts) for m in machines}
+    running = hosts.existing(client)
+    if _matches(machines, wanted, running):
+        _rewire(client, machines, running)
+    else:
+        if running:
+            CONSOLE.say("the running lab differs from its description: starting afresh")
+            _teardown(client)
+        _start(client, machines, tags, wanted, facts)
+    health.await_all(client, machines)
+    acme = any(m.name == "acme" for m in machines)
+    trust.install(client, machines, facts.authority, trust.acme_root(client) if acme else b"")
+    CONSOLE.say(f"the lab is up: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
+
+
+def _artefacts(client: Any, machines: tuple[Host, ...]) -> dict[str, str]:
+    """Everything that is made before machines start: images, frp, the registry's content. Returns the images' tags."""
+    needed = {m.image for m in machines}
+    serves = any(m.name == "release" for m in machines)
+    if not serves:
+        return images.ensure(client, needed)
+    choice = mailserver.choose(client)
+    if choice.kind == "stand-in":
+        needed.add(mailserver.STANDIN)
+    with concurrent.futures.ThreadPoolExecutor(2) as workers:
+        # The compiler and the package manager wait for different things.
+        binaries = workers.submit(frp.ensure, paths.BUILD, CONSOLE.say)
+        tags = images.ensure(client, needed)
+        try:
+            artefacts = binaries.result()
+        except frp.FrpError as error:
+            raise LabError(str(error)) from error
+    image = choice.image or tags[mailserver.STANDIN]
+    tunnel = images.ensure_context(client, "frpc", artefacts.image_context)
+    state = {
+        "mail_server": {
+            "kind": choice.kind,
+            "origin": choice.origin,
+            "digest": registry.publish(client, image, mailserver.UPSTREAM),
+            "image_id": hosts.image_id(client, image),
+        },
+        "frp": {
+            "version": artefacts.version,
+            "origin": artefacts.origin,
+            "digest": registry.publish(client, tunnel, artefacts.image_tag),
+        },
+    }
+    if paths.write_if_changed(paths.STATE, json.dumps(state, indent=1) + "\n", 0o644):
+        CONSOLE.say(f"mail server: {choice.kind} ({choice.origin})")
+    return tags
+
+
+def _spec(client: Any, machine: Host, tags: dict[str, str], facts: render.World) -> str:
+    image = hosts.image_id(client, tags[machine.image])
+    return hosts.fingerprint(machine, image, render.files(machine, facts))
+
+
+def _matches(machines: tuple[Host, ...], wanted: dict[str, str], running: dict[str, Any]) -> bool:
+    """Whether every machine is there as described; stopped ones count, extra ones do not matter."""
+    return all(
+        m.container in running and running[m.container].labels.get(SPEC_LABEL) == wanted[m.name] for m in machines
+    )
+
+
+def _rewire(client: Any, machines: tuple[Host, ...], running: dict[str, Any]) -> None:
+    """Mend what a restart of a machine or of the engine takes away. Does nothing on a lab that is as it was left."""
+    for net in NETWORKS:
+        wiring.ensure_network(client, net)
+    wiring.guard()
+    wiring.ensure_controller()
+    for machine in machines:
+        container = running[machine.container]
+        if container.status != "running":
+            CONSOLE.say(f"{machine.name}: starting again")
+            hosts.start(machine, container)
+        elif not wiring.wired(machine, container.attrs["State"]["Pid"]):
+            wiring.wire(machine, container.attrs["State"]["Pid"])
+
+
+def _parallel(function: Callable[[Host], None], machines: tuple[Host, ...]) -> None:
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as workers:
+        for job in [workers.submit(function, m) for m in machines]:
+            job.result()
+
+
+def _start(
+    client: Any, machines: tuple[Host, ...], tags: dict[str, str], wanted: dict[str, str], facts: render.World
+) -> None:
+    with CONSOLE.step(f"networks: {len(NETWORKS)}"):
+        for net in NETWORKS:
+            wiring.ensure_network(client, net)
+        wiring.guard()
+    for machine in machines:
+        for bind in machine.binds:
+            (paths.ROOT / bind.source).mkdir(parents=True, exist_ok=True)
+
+    def begin(machine: Host) -> None:
+        files = render.files(machine, facts)
+        container = hosts.create(client, machine, tags[machine.image], wanted[machine.name], files)
+        hosts.start(machine, container)
+
+    with CONSOLE.step(f"machines: {len(machines)}"):
+        _parallel(begin, tuple(m for m in machines if m.name in FIRST))
+        wiring.ensure_controller()
+        _parallel(begin, tuple(m for m in machines if m.name not in FIRST))
+
+
+def down() -> None:
+    """Remove every container, network, volume, namespace, route and control group of ours. Images stay."""
+    engine.require_root()
+    client = engine.connect()
+    if client is None:
+        # Nothing of ours can run without it, but what the kernel holds can be left over.
+        wiring.remove_controller()
+        wiring.unguard()
+        CONSOLE.say("no container engine answers: removed the namespace and the routes only")
+        return
+    _teardown(client)
+    CONSOLE.say("the lab is down")
+
+
+def _teardown(client: Any) -> None:
+    containers = hosts.existing(client)
+    volumes = client.volumes.list(filters={"label": f"{LABEL}=1"})
+    groups = [c.id for c in containers.values()] + [i for v in volumes for i in _inner_containers(v)]
+    wiring.remove_controller()
+    if containers:
+        with CONSOLE.step(f"removing {len(containers)} machines"):
+            with concurrent.futures.ThreadPoolExecutor(WORKERS) as workers:
+                for job in [workers.submit(_remove, c) for c in containers.values()]:
+                    job.result()
+    for volume in volumes:
+        volume.remove(force=True)
+    for net in client.networks.list(filters={"label": f"{LABEL}=1"}):
+        net.remove()
+    wiring.unguard()
+    _remove_groups(groups)
+
+
+def _remove(container: Any) -> None:
+    with contextlib.suppress(docker.errors.NotFound):
+        container.remove(force=True, v=True)
+
+
+def _inner_containers(volume: Any) -> list[str]:
+    """Identifiers of containers that an engine inside a machine made: their control groups outlive the machine."""
+    place = Path(volume.attrs["Mountpoint"]) / "containers"
+    return [p.name for p in place.iterdir()] if place.is_dir() else []
+
+
+def _remove_groups(identifiers: list[str]) -> None:
+    """Remove the empty control groups of containers that are gone, in every hierarchy (cgroup v1) or the one (v2)."""
+    for name in identifiers:
+        for top in Path("/sys/fs/cgroup").glob(f"**/*{name}*"):
+            for group in sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            with contextlib.suppress(OSError):
+                top.rmdir()
+
+
+def clean() -> None:
+    """down(), and remove the images that carry our label, and build/lab."""
+    down()
+    client = engine.connect()
+    if client is not None:
+        names = images.remove_all(client)
+        CONSOLE.say(f"removed {len(names)} images")
+    shutil.rmtree(paths.BUILD, ignore_errors=True)
+
+
+def status() -> int:
+    """Print what is up, with addresses, and how to log in. Returns 0 when everything runs, 1 otherwise."""
+    client = engine.connect()
+    if client is None:
+        print("The container engine of this machine does not answer; the lab is not up.")
+        return 1
+    running = hosts.existing(client)
+    if not running:
+        print("The lab is not up. Start it with: make lab-up")
+        return 1
+    print(f"{'machine':<12}{'state':<10}{'IPv4':<16}{'IPv6':<20}what")
+    everything = True
+    for machine in HOSTS:
+        state = running[machine.container].status if machine.container in running else "absent"
+        everything = everything and state == "running"
+        more = f" (+{len(machine.links[0].extra)} more addresses)" if machine.links[0].extra else ""
+        print(f"{machine.name:<12}{state:<10}{machine.address4():<16}{machine.address6():<20}{machine.hostname}{more}")
+    here = topology.CONTROLLER
+    state = "up" if wiring.controller_exists() else "absent"
+    print(f"{'controller':<12}{state:<10}{here.ipv4:<16}{here.ipv6:<20}namespace {here.namespace}")
+    if paths.STATE.is_file():
+        choice = json.loads(paths.STATE.read_text())["mail_server"]
+        print(f"\nThe mail server in the lab's registry is the {choice['kind']} ({choice['origin']}).")
+    print("\nTo log in, or to run anything as a machine of the home network:")
+    for machine in HOSTS:
+        if machine.ssh:
+            key = paths.SSH / "id_ed25519"
+            known = paths.SSH / "known_hosts"
+            command = f"python -m lab exec -- ssh -i {key} -o UserKnownHostsFile={known} root@{machine.address4()}"
+            print(f"  {machine.name:<10}{command}   # {machine.login}")
+    print(f"  {'others':<10}docker exec -it {topology.PREFIX}<machine> bash")
+    return 0 if everything else 1

@@ -1,0 +1,144 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that a machine of the lab finds when it starts, as bytes by absolute path. Pure but for reading build/lab."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lab import dns, names, paths, pki
+from lab.names import PROVIDER_EXCHANGES, STRANGER_SELECTOR, TWIN_KEY, TWIN_ZONES, Record, Zone
+from lab.secrets import Secrets, ssh_key
+from lab.topology import HOSTS, NETWORKS, RESOLVER, RESOLVER6, Host
+
+ANCHOR_FILE = "/usr/local/share/ca-certificates/mailstead-lab.crt"
+CANARY = "canary@strict.example.org"
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class World:
+    """What the files are made from: the zones with their keys, the secrets, the static authority (PEM)."""
+
+    zones: tuple[Zone, ...]
+    keys: dict[str, dns.SigningKey]
+    secrets: Secrets
+    authority: bytes
+    stranger_dkim: bytes
+
+
+def world(secrets: Secrets) -> World:
+    """Make or load everything that lives in build/lab."""
+    authority = pki.ensure()
+    private, published = pki.dkim_key("stranger")
+    record = Record(f"{STRANGER_SELECTOR}._domainkey.stranger.example.org", "TXT", published)
+    zones = names.all_zones((record,))
+    return World(zones, dns.signing_keys(zones), secrets, authority, private)
+
+
+RESOLV_CONF = f"nameserver {RESOLVER}\noptions edns0 trust-ad timeout:3 attempts:2\n"
+
+
+def files(machine: Host, facts: World) -> dict[str, File]:
+    """Everything for one machine, by absolute path."""
+    found = {
+        "/lab/config.json": File(_json(settings(machine, facts)), 0o600),
+        "/lab/pki/ca.crt": File(facts.authority),
+        "/usr/share/dns/root.hints": File(dns.root_hints().encode()),
+        "/usr/share/dns/root.key": File(dns.root_anchor(facts.keys).encode()),
+    }
+    for certificate in machine.certificates:
+        for ending, mode in (("crt", 0o644), ("key", 0o600)):
+            name = f"{certificate.name}.{ending}"
+            found[f"/lab/pki/{name}"] = File((paths.PKI / name).read_bytes(), mode)
+    if machine.trusts:
+        found[ANCHOR_FILE] = File(facts.authority)
+    if machine.ssh:
+        private, public = ssh_key(f"host_{machine.name}")
+        found["/etc/ssh/ssh_host_ed25519_key"] = File(private, 0o600)
+        found["/etc/ssh/ssh_host_ed25519_key.pub"] = File(f"{public}\n".encode())
+        found["/root/.ssh/authorized_keys"] = File(f"{ssh_key('id_ed25519')[1]} mailstead-lab\n".encode(), 0o600)
+    if machine.name == "stranger":
+        found["/lab/pki/dkim.key"] = File(facts.stranger_dkim, 0o600)
+    if machine.name == "dns":
+        for name, text in dns.knot_files(facts.zones, facts.keys, facts.secrets.tsig()).items():
+            found[f"/lab/dns/{name}"] = File(text.encode(), 0o600)
+    if machine.name == "resolver":
+        found["/lab/dns/unbound.conf"] = File(dns.unbound_config().encode())
+    return found
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1) + "\n").encode()
+
+
+def settings(machine: Host, facts: World) -> dict[str, Any]:
+    """/lab/config.json of one machine."""
+    return _twin(facts) if machine.settings == "twin" else _common(machine, facts)
+
+
+def _twin(facts: World) -> dict[str, Any]:
+    """As lab/twins/cloudflare/config.py defines it. The zones are signed by the lab's DNS, so the API says so."""
+    return {
+        "listen": ["0.0.0.0:443"],
+        "tls_cert": "/lab/pki/cloudflare.crt",
+        "tls_key": "/lab/pki/cloudflare.key",
+        "zones": [{"name": z, "dnssec": "active"} for z in TWIN_ZONES],
+        "tokens": [{"token": facts.secrets.cloudflare_token, "scopes": ["Zone:Read", "DNS:Edit"]}],
+        "ddns": {
+            "server": names.SERVERS[2].ipv4()[0],
+            "tsig_name": TWIN_KEY,
+            "tsig_secret": facts.secrets.tsig_twin,
+            "tsig_algorithm": dns.TSIG_ALGORITHM,
+        },
+        "control_token": facts.secrets.twin_control_token,
+    }
+
+
+def _common(machine: Host, facts: World) -> dict[str, Any]:
+    link = machine.links[0]
+    data: dict[str, Any] = {
+        "name": machine.name,
+        "hostname": machine.hostname,
+        "ipv4": link.ipv4,
+        "ipv6": link.ipv6,
+        "extra": list(link.extra),
+        "resolver": {"ipv4": RESOLVER, "ipv6": RESOLVER6, "port": 53},
+        "networks": {n.name: {"ipv4": n.ipv4, "ipv6": n.ipv6} for n in NETWORKS},
+        "hosts": {h.name: {"ipv4": h.address4(), "ipv6": h.address6(), "hostname": h.hostname} for h in HOSTS},
+        "certificates": {
+            c.name: {"names": list(c.names), "cert": f"/lab/pki/{c.name}.crt", "key": f"/lab/pki/{c.name}.key"}
+            for c in machine.certificates
+        },
+        "authority": "/lab/pki/ca.crt",
+    }
+    if machine.name == "receiver":
+        data["domain"] = "strict.example.org"
+        data["canary"] = {"address": CANARY, "password": facts.secrets.canary_password}
+        data["providers"] = [
+            {
+                "domain": domain,
+                "exchange": exchange,
+                "ipv4": f"198.18.0.{last}",
+                "ipv6": f"2001:2:0:1::{last}",
+                "cert": f"/lab/pki/{exchange}.crt",
+                "key": f"/lab/pki/{exchange}.key",
+            }
+            for domain, exchange, last in PROVIDER_EXCHANGES
+        ]
+    if machine.name == "stranger":
+        data["domain"] = "stranger.example.org"
+        data["dkim"] = {"selector": STRANGER_SELECTOR, "key": "/lab/pki/dkim.key"}
+    if machine.name == "release":
+        data["pool"] = "/lab/pool"
+        data["registry"] = "/lab/registry"
+        data["frp"] = "/lab/frp"
+    return data
