@@ -222,6 +222,9 @@ class _Parser:
         return left
 
     def unary(self) -> Node:
+        if self.peek() is None:
+            # The server accepts an operator without its operand; evaluating it fails.
+            return Node("missing", ())
         token = self.take()
         if token.kind == "op" and token.value in "!-":
             return Node("unary", (token.value, self.unary()))
@@ -334,6 +337,8 @@ def evaluate(node: Node, resolve: Resolver, call: Call, captures: list[str]) -> 
     args = node.args
     if node.op == "value":
         return args[0]  # type: ignore[no-any-return]
+    if node.op == "missing":
+        raise ExpressionError("Missing operand")
     if node.op == "variable":
         return resolve(args[0])
     if node.op == "capture":

@@ -25,6 +25,9 @@ MAX_CALLS = 16
 MAX_OBJECTS = 500
 CAPABILITIES = ("urn:ietf:params:jmap:core", "urn:stalwart:jmap")
 _FORBIDDEN = {"type": "forbidden", "description": "You are not authorized to perform this action"}
+_UNAVAILABLE = (
+    "This server is temporarily unavailable. Attempting this same operation later may succeed."
+)
 _TELEMETRY = {"Log", "Metric", "Trace", "ClusterNode"}
 # What a query may filter by beside the unique property: kind of comparison by property.
 FILTERS: dict[str, dict[str, str]] = {
@@ -95,6 +98,8 @@ class Jmap:
         if match is None or not self.schema.is_object(match[1]):
             raise MethodError("unknownMethod", name)
         object_type, method = match[1], match[2]
+        if method == "query" and self.schema.is_singleton(object_type):
+            raise MethodError("unknownMethod", name)
         account_id = arguments.get("accountId") or token.account_id
         if account_id != token.account_id and not token.may("impersonate"):
             raise MethodError("forbidden", "You do not have access to account")
@@ -102,11 +107,13 @@ class Jmap:
             self._demand(token, object_type, "Get")
             return self._get(object_type, arguments, account_id)
         if method == "query":
-            self._demand(token, object_type, "Query" if not self.schema.is_singleton(object_type) else "Get")
+            self._demand(token, object_type, "Query")
             return self._query(object_type, arguments, account_id)
         for key, permission in (("create", "Create"), ("update", "Update"), ("destroy", "Destroy")):
-            if arguments.get(key) and not (key == "create" and self.schema.is_singleton(object_type)):
-                self._demand(token, object_type, permission)
+            if arguments.get(key):
+                # Singletons know two permissions only.
+                singleton = self.schema.is_singleton(object_type)
+                self._demand(token, object_type, "Update" if singleton else permission)
         return _Set(self, object_type, arguments, account_id, token, created).run()
 
     def _demand(self, token: Token, object_type: str, verb: str) -> None:
@@ -116,6 +123,9 @@ class Jmap:
     # -- get --------------------------------------------------------------------------------------------------------
     def objects(self, object_type: str, account_id: str) -> dict[str, JsonObject]:
         """Everything of a type as the API shows it, before properties are selected."""
+        if object_type == "Log":
+            # There is no log directory in the image, so the server cannot read its log either (recorded).
+            raise MethodError("serverUnavailable", _UNAVAILABLE)
         if object_type == "QueuedMessage":
             return self.actions.queued()
         if object_type in _TELEMETRY or object_type == "Action":
@@ -156,7 +166,7 @@ class Jmap:
                 # The server lists every credential here; those of another kind end up as not found (recorded).
                 wanted = [c["credentialId"] for c in self.credentials(account_id).values()]
             elif self.schema.is_singleton(object_type):
-                wanted = list(objects) if self.registry.store.get(object_type, SINGLETON) is not None else []
+                wanted = []  # a singleton has to be asked for by its id
         else:
             wanted = list(dict.fromkeys(ids))
         properties = arguments.get("properties")
@@ -202,6 +212,8 @@ class Jmap:
         if object_type in UNIQUE:
             kinds[UNIQUE[object_type]] = "equal"
         kind = kinds.get(prop)
+        if kind is None and prop not in self.schema.property_names:
+            raise MethodError("unsupportedFilter", prop)
         if kind is None or not isinstance(value, str):
             raise MethodError("unsupportedFilter", f"Filter on property {prop} is not supported or invalid")
         if kind == "equal":
@@ -429,7 +441,7 @@ class _Set:
         if self.type == "Action":
             return set_error("forbidden", "Actions cannot be destroyed")
         if self.schema.is_singleton(self.type):
-            return set_error("singleton", "Singleton object cannot be created or destroyed.")
+            return set_error("singleton", "Singletons cannot be created or destroyed.")
         if self.type == "QueuedMessage":
             return None if self.jmap.actions.drop_queued(object_id) else set_error("notFound")
         if self.type in {"ApiKey", "AppPassword"}:

@@ -56,6 +56,8 @@ def algorithm_of(signature: JsonObject) -> str:
 
 def signing_key(signature: JsonObject) -> SigningKey:
     """The private key of a DkimSignature object. RSA as PKCS#1 or PKCS#8 PEM, Ed25519 as PKCS#8 PEM."""
+    if signature["privateKey"].get("secret") == "":
+        raise KeyTextError("DKIM signature validation failed, details = [Property 'secret' is required]")
     text = read_text(signature["privateKey"])
     algorithm = algorithm_of(signature)
     try:
@@ -68,7 +70,7 @@ def signing_key(signature: JsonObject) -> SigningKey:
         raise KeyTextError("Cryptography layer error: InvalidEncoding, details = Failed to build ED25519 key")
     if isinstance(key, rsa.RSAPrivateKey):
         return key
-    raise KeyTextError("Cryptography layer error: InvalidEncoding, details = Failed to build RSA key")
+    raise KeyTextError("no items found, details = Failed to build RSA key")
 
 
 def public_key(signature: JsonObject) -> str | None:
@@ -110,7 +112,7 @@ def load_chain(text: str) -> list[x509.Certificate]:
     """Every certificate in a PEM text, leaf first."""
     blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.S)
     if not blocks:
-        raise KeyTextError("No certificates found.")
+        raise KeyTextError("Cryptographic error: No certificates found in PEM")
     return [x509.load_pem_x509_certificate(block.encode()) for block in blocks]
 
 

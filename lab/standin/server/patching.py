@@ -15,13 +15,15 @@ from datetime import datetime
 from typing import Any
 
 from . import names
-from .schema import INVALID_ID, Json, JsonObject, Schema, parse_duration
+from .schema import INVALID_ID, Json, JsonObject, Schema
 
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz792013"
 
 Normaliser = Callable[[str], "str | None"]
 _LOCAL: tuple[Normaliser, str] = (names.local_part, "Invalid email local part")
 _HOST: tuple[Normaliser, str] = (names.host_name, "Invalid hostname or IP address")
+_VERBATIM: tuple[Normaliser, str] = (str, "")
+_UNTRIMMED = {"x:Expression", "x:ExpressionMatch"}
 NORMALISERS: dict[tuple[str, str], tuple[Normaliser, str]] = {
     ("x:Domain", "name"): (names.domain_name, "Invalid domain name"),
     ("x:Domain", "catchAllAddress"): (names.email_address, "Invalid email address"),
@@ -122,7 +124,8 @@ class Patcher:
             raise PatchError(path, "Cannot modify server set property")
         if spec["update"] == "immutable" and not self.create:
             raise PatchError(path, "Cannot modify read-only property")
-        obj[prop] = self._value(spec["type"], obj.get(prop), rest, value, path, NORMALISERS.get((name, prop)))
+        normaliser = _VERBATIM if name in _UNTRIMMED else NORMALISERS.get((name, prop))
+        obj[prop] = self._value(spec["type"], obj.get(prop), rest, value, path, normaliser)
 
     # -- values -----------------------------------------------------------------------------------------------------
     def _value(
@@ -145,7 +148,7 @@ class Patcher:
             return self._set(kind["class"], old or {}, rest, value, path)
         if name == "map":
             return self._map(kind, old or {}, rest, value, path)
-        result = self._scalar(kind, value, path, normaliser)
+        result = self._scalar(kind, old, value, path, normaliser)
         if rest:
             raise PatchError(path, "Invalid JSON Pointer path")
         return result
@@ -230,7 +233,7 @@ class Patcher:
         return result
 
     def _scalar(
-        self, kind: JsonObject, value: Json, path: str, normaliser: tuple[Normaliser, str] | None
+        self, kind: JsonObject, old: Json, value: Json, path: str, normaliser: tuple[Normaliser, str] | None
     ) -> Json:
         name = kind["type"]
         if name == "boolean":
@@ -241,7 +244,9 @@ class Patcher:
             return self._number(kind, value, path)
         if name == "enum":
             if not isinstance(value, str) or value not in self.schema.enums[kind["enumName"]]:
-                raise PatchError(path, f"Invalid value {_debug(value)} for enum type {kind['enumName']}.")
+                # The server names the value it has instead of the type.
+                had = str(old or self.schema.enums[kind["enumName"]][0])
+                raise PatchError(path, f"Invalid value {_debug(value)} for enum type {had[:1].upper()}{had[1:]}.")
             return value
         if name == "objectId":
             if not isinstance(value, str):
@@ -258,10 +263,11 @@ class Patcher:
         shape = kind.get("format")
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
         if shape == "duration":
-            duration = parse_duration(value) if isinstance(value, str) else value if numeric else None
-            if not isinstance(duration, int) or duration < 0:
+            if not numeric:
+                raise PatchError(path, "Invalid path for Duration")
+            if not isinstance(value, int) or value < 0:
                 raise PatchError(path, "Invalid duration value")
-            return duration
+            return value
         if shape == "float":
             if not numeric or not math.isfinite(value):
                 raise PatchError(path, "Invalid value for float property (expected finite number)")
@@ -294,6 +300,12 @@ class Patcher:
             return result
         if kind.get("format") in {"secret", "secretText"}:
             return value
+        if kind.get("format") in {"ipNetwork", "ipAddress"}:
+            address = names.ip_network(value)
+            if address is None or ("/" in address and kind["format"] == "ipAddress"):
+                shown = "IpAddr" if kind["format"] == "ipAddress" else "IpAddrOrMask"
+                raise PatchError(path, f"Failed to parse {shown} from string")
+            return address
         if not value.strip():
             raise PatchError(path, "String cannot be empty")
         return value.strip()
@@ -337,9 +349,11 @@ def _validate_value(schema: Schema, prop: str, kind: JsonObject, value: Json) ->
         return [{"type": "Required", "property": prop}]
     if name == "number":
         if "min" in kind and value < kind["min"]:
-            return [{"type": "MinValue", "property": prop, "required": kind["min"]}]
+            below = {"type": "MinValue", "property": prop, "required": int(kind["min"])}
+            no_time = {"type": "Invalid", "property": prop, "value": str(value)}
+            return [no_time, below] if kind.get("format") == "duration" and value == 0 else [below]
         if "max" in kind and value > kind["max"]:
-            return [{"type": "MaxValue", "property": prop, "required": kind["max"]}]
+            return [{"type": "MaxValue", "property": prop, "required": int(kind["max"])}]
     if name == "string":
         if len(value) > kind.get("maxLength", math.inf):
             return [{"type": "MaxLength", "property": prop, "required": kind["maxLength"]}]

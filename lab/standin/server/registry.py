@@ -22,7 +22,7 @@ from .directory import Directory
 from .expression_functions import ExpressionError, Value, to_bool
 from .hooks import SetError, now_text, set_error
 from .patching import parse_id
-from .schema import JsonObject, Schema
+from .schema import EPOCH, JsonObject, Schema
 from .store import SINGLETON, Store
 
 log = logging.getLogger("standin.registry")
@@ -310,7 +310,7 @@ class Registry:
         """Fill in what the server sets when an object is created."""
         _, properties = self.schema.fields_of(f"x:{object_type}", obj)
         spec = properties.get("createdAt")
-        if spec is not None and spec["update"] == "serverSet":
+        if spec is not None and obj.get("createdAt", EPOCH) == EPOCH:
             obj["createdAt"] = now_text()
 
 

@@ -83,12 +83,14 @@ def _tokens(text: str) -> list[Token]:
 class _Compiler:
     def __init__(self, tokens: list[Token]) -> None:
         self.tokens, self.pos = tokens, 0
-        self.required: set[str] = set()
+
+    def before(self) -> str:
+        """Where the server says a mistake is: at the token before it."""
+        return self.tokens[self.pos - 1].where if self.pos > 0 else "line 0, column 0"
 
     def take(self) -> Token:
         if self.pos >= len(self.tokens):
-            where = self.tokens[-1].where if self.tokens else "line 1, column 1"
-            raise CompileError(f"Unexpected end of file at {where}.")
+            raise CompileError(f"Unexpected end of file at {self.before()}.")
         self.pos += 1
         return self.tokens[self.pos - 1]
 
@@ -98,7 +100,7 @@ class _Compiler:
     def sign(self, wanted: str) -> None:
         token = self.take()
         if token.kind != "sign" or token.value != wanted:
-            raise CompileError(f"Expected token '{wanted}' but found '{token.value}' at {token.where}.")
+            raise CompileError(f'Expected token "{wanted}" but found "{token.value}" at {token.where}.')
 
     def script(self) -> tuple[Call, ...]:
         return tuple(self.commands(inside=False))
@@ -115,10 +117,11 @@ class _Compiler:
             self.take()
 
     def command(self, previous: str) -> Call:
+        where = self.before()
         token = self.take()
         name = token.value.lower()
         if token.kind != "word" or name not in _COMMANDS:
-            raise CompileError(f"Unsupported or unexpected command '{token.value}' at {token.where}.")
+            raise CompileError(f'Expected token "command" but found "{token.value}" at {where}.')
         if name in {"elsif", "else"} and previous not in {"if", "elsif"}:
             raise CompileError(f"Unexpected '{name}' at {token.where}.")
         if name in {"if", "elsif", "else"}:
@@ -127,11 +130,10 @@ class _Compiler:
             block = tuple(self.commands(inside=True))
             self.sign("}")
             return Call(name, tests=tests, block=block)
-        needs = {"reject": "reject", "ereject": "ereject", "set": "variables", "addheader": "editheader"}.get(name)
-        if needs is not None and needs not in self.required:
-            raise CompileError(f"Undeclared capability '{needs}' at {token.where}.")
+        # System scripts need no "require", and the last command no semicolon (recorded).
         tags, args = self.arguments()
-        self.sign(";")
+        if self.peek() is not None:
+            self.sign(";")
         counts = {"require": 1, "reject": 1, "ereject": 1, "set": 2, "addheader": 2}
         if len(args) != counts.get(name, 0):
             raise CompileError(f"Wrong number of arguments for '{name}' at {token.where}.")
@@ -139,7 +141,6 @@ class _Compiler:
             for extension in _as_list(args[0]):
                 if extension not in EXTENSIONS and not extension.startswith("comparator-"):
                     raise CompileError(f"Unsupported capability '{extension}' at {token.where}.")
-                self.required.add(extension)
         return Call(name, tuple(tags), tuple(args))
 
     def test(self) -> Call:
@@ -162,10 +163,6 @@ class _Compiler:
             if following.value != ")":
                 raise CompileError(f"Expected token ')' but found '{following.value}' at {following.where}.")
             return Call(name, tests=tuple(tests))
-        if name == "envelope" and "envelope" not in self.required:
-            raise CompileError(f"Undeclared capability 'envelope' at {token.where}.")
-        if name == "string" and "variables" not in self.required:
-            raise CompileError(f"Undeclared capability 'variables' at {token.where}.")
         tags, args = self.arguments()
         self.check_test(token, name, tags, args)
         return Call(name, tuple(tags), tuple(args))
