@@ -154,7 +154,7 @@ class DdnsPublisher:
             dns.query.inbound_xfr(
                 self._address(), target, query, self._ddns.port, self._ddns.timeout, self._ddns.timeout * 4
             )
-        except dns.xfr.TransferError as error:
+        except (dns.xfr.TransferError, dns.tsig.PeerError) as error:  # Knot says NOTAUTH to a key without the right
             LOG.warning("%s: no zone transfer: %s", zone.name, error)
             return None
         except (OSError, dns.exception.DNSException) as error:

@@ -14,7 +14,10 @@ from .records import Record
 
 
 def bind_file(zone: Zone, settings: Mapping[str, Any], records: Iterable[Record], now: str) -> str:
-    """SOA, NS, then one section per type; comments and the proxy's state travel behind a semicolon."""
+    """SOA, NS, then one section per type; comments and the proxy's state travel behind a semicolon.
+
+    The SOA's owner has no trailing dot in published exports, so a strict parser stumbles over that line here as well.
+    """
     soa = settings["soa"]
     serial = "".join(c for c in now[:16] if c.isdigit())[2:]
     numbers = " ".join(str(soa[name]) for name in ("refresh", "retry", "expire", "min_ttl"))

@@ -83,16 +83,31 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def _read_body(self) -> bytes | None:
-        if self.headers.get("Transfer-Encoding"):
-            self.close_connection = True
-            self._send(Response(411, dict(LABEL), None, "A Content-Length is needed.\n"))
-            return None
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._read_chunks()
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > BODY_MAX:
-            self.close_connection = True
-            self._send(Response(413, dict(LABEL), None, "The body is too large.\n"))
+            self._too_large()
             return None
         return self.rfile.read(int(length))
+
+    def _read_chunks(self) -> bytes | None:
+        """RFC 9112 §7.1, trailers ignored."""
+        body = bytearray()
+        while size := int(self.rfile.readline(1024).split(b";")[0], 16):
+            if len(body) + size > BODY_MAX:
+                self._too_large()
+                return None
+            body += self.rfile.read(size)
+            self.rfile.readline(1024)
+        while self.rfile.readline(1024).strip():
+            pass
+        return bytes(body)
+
+    def _too_large(self) -> None:
+        """Refuse the body unread, which ends the connection."""
+        self.close_connection = True
+        self._send(Response(413, dict(LABEL), None, "The body is too large.\n"))
 
     def _send(self, response: Response) -> None:
         body = response.body
