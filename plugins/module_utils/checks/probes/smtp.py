@@ -14,6 +14,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes impo
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, ProbeError, classify
 
 MAX_REPLY = 64 * 1024
+#: In a scripted command: the address of whoever runs the probe (``sender`` of the probe, else probe@<host name>).
+OWN_ADDRESS = "{me}"
 
 
 class Reply:
@@ -154,7 +156,7 @@ def probe_smtp(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     """A session with the given steps.
 
     args: address, port, name (certificate name), tls (none, starttls, implicit), ehlo, before_tls (commands), auth
-    ({username, secret}), steps ({label, send} or {label, message}), legacy (bool).
+    ({username, secret}), steps ({label, send} or {label, message, after}), sender, legacy (bool).
     data: connect, banner, banner_ms, ehlo, ehlo_tls, tls (certificate), replies {label: {code, text}}, transcript,
     ended (class of what cut the session short).
     """
@@ -212,12 +214,13 @@ def _speak(args: Dict[str, Any], ctx: Context, talk: Conversation, data: Dict[st
     data["banner"] = banner.text
     data["banner_ms"] = int((ctx.clock.monotonic() - start) * 1000)
     ehlo = str(args.get("ehlo") or ctx.fqdn())
+    own_address = str(args.get("sender") or f"probe@{ehlo}")
     reply = talk.command(f"EHLO {ehlo}")
     data["ehlo_code"] = reply.code
     data["ehlo"] = keywords(reply) if reply.ok else []
     data["ehlo_host"] = reply.lines[0][4:].split(" ")[0].lower() if reply.ok else ""
     for step in args.get("before_tls") or ():
-        _step(step, talk, data, ctx)
+        _step(step, talk, data, own_address)
     if args.get("tls") == "starttls" and "STARTTLS" in data["ehlo"]:
         answer = talk.starttls(str(args["name"]), verify)
         data["starttls_code"] = answer.code
@@ -236,10 +239,10 @@ def _speak(args: Dict[str, Any], ctx: Context, talk: Conversation, data: Dict[st
             data["ended"] = "auth"
             return
     for step in args.get("steps") or ():
-        _step(step, talk, data, ctx)
+        _step(step, talk, data, own_address)
 
 
-def _step(step: Dict[str, Any], talk: Conversation, data: Dict[str, Any], ctx: Context) -> None:
+def _step(step: Dict[str, Any], talk: Conversation, data: Dict[str, Any], own_address: str) -> None:
     """One scripted step; a message is only sent when every RCPT of this script was accepted."""
     replies = data["replies"]
     if "message" in step:
@@ -248,7 +251,7 @@ def _step(step: Dict[str, Any], talk: Conversation, data: Dict[str, Any], ctx: C
             return
         reply = talk.message(str(step["message"]).encode("utf-8"))
     else:
-        reply = talk.command(str(step["send"]))
+        reply = talk.command(str(step["send"]).replace(OWN_ADDRESS, own_address))
         if reply.code == 334:
             # A challenge would wait for credentials: cancel it (RFC 4954 §4).
             replies[str(step["label"])] = {"code": 334, "text": reply.text}

@@ -1,0 +1,296 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""G: every key that signs: published everywhere, well formed, ours, and proven on a real message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_CANARY, Case, Published
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan
+
+MIN_BITS, GOOD_BITS, MAX_BITS = 1024, 2048, 4096
+#: Without these in h= a signed message can be given another face.
+SIGNED = ("from", "date", "subject", "to", "message-id")
+
+
+def judge(case: Case) -> Iterator[Finding]:
+    for domain in case.view.plan.domains:
+        keys = case.view.keys(domain.name)
+        if not keys:
+            for check in ("G1", "G4", "G6", "G7"):
+                yield case.unknown(check, domain.name, "no facts about DKIM keys were given")
+            continue
+        yield _rsa(case, domain, keys)
+        for key in keys:
+            yield from _key(case, domain, key)
+
+
+def _rsa(case: Case, domain: DomainPlan, keys: List[Key]) -> Finding:
+    found = [k.selector for k in keys if k.algorithm.startswith("rsa")]
+    return case.finding(
+        "G6",
+        domain.name,
+        "pass" if found else "fail",
+        ", ".join(found) or f"only {', '.join(k.algorithm for k in keys)}",
+        expected="at least one RSA key that signs",
+        fix="add rsa-2048 to dkim.keys in mail_domains",
+    )
+
+
+def _key(case: Case, domain: DomainPlan, key: Key) -> Iterator[Finding]:
+    found = case.published(key.record, "TXT")
+    needs = case.zone_needs(key.record)
+    fix = f'publish {key.record} TXT "{key.txt}" (run site.yml)'
+    published = (f"G1@{key.scope}",)
+    usable = (*published, f"G5@{key.scope}")
+    yield _published(case, key, found, needs, fix)
+    values = found.values
+    record = headers.tags(values[0]) if len(values) == 1 else {}
+    if not record:
+        why = "there is not one record to look at" if found.known else found.why
+        for check, more in (("G2", published), ("G3", usable), ("G4", usable), ("G5", published)):
+            yield case.unknown(check, key.scope, why, requires=more)
+    else:
+        yield _tags(case, key, values[0], record, published, fix)
+        revoked = not record.get("p")
+        verdict = "fail" if revoked else "pass"
+        observed = "empty p=: revoked" if revoked else "in force"
+        yield case.finding("G5", key.scope, verdict, observed, evidence=found.evidence(), fix=fix, requires=published)
+        yield _form(case, key, record, usable, fix)
+        yield _match(case, key, record, usable, fix)
+    yield _file(case, key)
+    yield from _canary(case, domain, key)
+
+
+def _published(case: Case, key: Key, found: Published, needs: Tuple[str, ...], fix: str) -> Finding:
+    if not found.known:
+        return case.unknown("G1", key.scope, found.why, requires=needs)
+    wrong = [f"{label}: {len(values)} records" for label, values in found.servers if len(values) != 1]
+    return case.finding(
+        "G1",
+        key.scope,
+        "fail" if wrong else "pass",
+        "; ".join(wrong) or f"on {len(found.servers)} authoritative addresses",
+        expected=f"one {key.record} TXT on every authoritative server",
+        evidence=found.evidence(),
+        fix=fix,
+        requires=needs,
+    )
+
+
+def _tags(case: Case, key: Key, text: str, record: Mapping[str, str], needs: Tuple[str, ...], fix: str) -> Finding:
+    trouble, doubts = [], []
+    kind = "ed25519" if key.algorithm == "ed25519" else "rsa"
+    if "v" in record and (record["v"] != "DKIM1" or headers.tag_order(text)[0] != "v"):
+        trouble.append("v= must be DKIM1 and stand first")
+    if record.get("k", "rsa") != kind:
+        trouble.append(f"k={record.get('k', 'rsa')} instead of {kind}")
+    if "h" in record and "sha256" not in record["h"].split(":"):
+        trouble.append("h= does not allow sha256")
+    if not {s.strip() for s in record.get("s", "*").split(":")} & {"*", "email"}:
+        trouble.append("s= does not allow e-mail")
+    if "y" in record.get("t", "").split(":"):
+        doubts.append("t=y: receivers treat the domain as testing")
+    return case.finding(
+        "G2",
+        key.scope,
+        "fail" if trouble else "warn" if doubts else "pass",
+        "; ".join(trouble + doubts) or "v, k, h and s are right",
+        expected=f"v=DKIM1; k={kind}",
+        evidence=(text,),
+        fix=fix,
+        requires=needs,
+    )
+
+
+def _form(case: Case, key: Key, record: Mapping[str, str], needs: Tuple[str, ...], fix: str) -> Finding:
+    try:
+        raw = base64.b64decode(record.get("p", ""), validate=True)
+    except (ValueError, binascii.Error):
+        return case.fail("G3", key.scope, "p= is no base64", evidence=(record.get("p", ""),), fix=fix, requires=needs)
+    if key.algorithm == "ed25519":
+        right = len(raw) == 32
+        observed = "32 raw bytes" if right else f"{len(raw)} bytes" + (", wrapped in ASN.1" if len(raw) == 44 else "")
+        expected = "the 32 raw bytes of the key"
+        return case.finding(
+            "G3", key.scope, "pass" if right else "fail", observed, expected=expected, fix=fix, requires=needs
+        )
+    bits = rsa_bits(raw)
+    verdict = "pass"
+    if bits < MIN_BITS:
+        verdict = "fail"
+    elif bits < GOOD_BITS or bits > MAX_BITS:
+        verdict = "warn"
+    observed = f"RSA, {bits} bits" if bits else "no RSA key in SubjectPublicKeyInfo form"
+    return case.finding("G3", key.scope, verdict, observed, expected="RSA, 2048 bits", fix=fix, requires=needs)
+
+
+def rsa_bits(spki: bytes) -> int:
+    """Length of the modulus in an RSA SubjectPublicKeyInfo (RFC 3279 §2.3.1); 0 when it is none."""
+    oid = bytes.fromhex("06092a864886f70d010101")
+    at = spki.find(oid)
+    if at < 0:
+        return 0
+    try:
+        body = _der(spki, spki.index(b"\x03", at + len(oid)))[1:]
+        modulus = _der(_der(body, 0), 0)
+    except (ValueError, IndexError):
+        return 0
+    return int.from_bytes(modulus, "big").bit_length()
+
+
+def _der(data: bytes, at: int) -> bytes:
+    """The content of the DER element at a position."""
+    length = data[at + 1]
+    start = at + 2
+    if length & 0x80:
+        count = length & 0x7F
+        length = int.from_bytes(data[start : start + count], "big")
+        start += count
+    content = data[start : start + length]
+    if len(content) != length:
+        raise ValueError("truncated")
+    return content
+
+
+def _match(case: Case, key: Key, record: Mapping[str, str], needs: Tuple[str, ...], fix: str) -> Finding:
+    expected = "p= is the public half of the private key on the server"
+    probe = ids.dkim_file(key.domain, key.selector)
+    if not key.path:
+        same = record.get("p") == headers.tags(key.txt).get("p")
+        lines = ("compared with what the key's maker reported: the file's path was not given",)
+        return case.finding(
+            "G4",
+            key.scope,
+            "pass" if same else "fail",
+            "equal" if same else "different",
+            expected=expected,
+            evidence=lines,
+            fix=fix,
+            requires=needs,
+        )
+    seen = case.seen(probe, key.home)
+    if seen is None or not seen.ok:
+        return case.unknown("G4", key.scope, case.why_not(seen, probe, key.home), expected=expected, requires=needs)
+    same = record.get("p") == seen.data.get("public")
+    evidence = (
+        f"DNS: p={shorten(record.get('p', ''))}",
+        f"{seen.data['path']}: p={shorten(str(seen.data.get('public')))}",
+    )
+    return case.finding(
+        "G4",
+        key.scope,
+        "pass" if same else "fail",
+        "equal" if same else "the record holds another key",
+        expected=expected,
+        evidence=evidence,
+        fix=fix,
+        requires=needs,
+    )
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= 48 else f"{text[:24]}…{text[-16:]}"
+
+
+def _file(case: Case, key: Key) -> Finding:
+    probe = ids.dkim_file(key.domain, key.selector)
+    if not key.path:
+        return case.na("G10", key.scope, "the file's path was not given")
+    seen = case.seen(probe, key.home)
+    if seen is None or not seen.ok:
+        return case.unknown("G10", key.scope, case.why_not(seen, probe, key.home))
+    mode = str(seen.data["mode"])
+    closed = int(mode, 8) & 0o077 == 0
+    return case.finding(
+        "G10",
+        key.scope,
+        "pass" if closed else "fail",
+        f"{seen.data['path']}: mode {mode}, uid {seen.data['uid']}",
+        expected="mode 0600",
+        fix=f"chmod 0600 {seen.data['path']} on {key.home} (run site.yml)",
+    )
+
+
+def canaries(case: Case, domain: str) -> List[Tuple[str, Optional[Observation]]]:
+    return [(c.address, case.seen(ids.canary(domain, c.address))) for c in case.view.plan.canaries]
+
+
+def receiver_results(case: Case, data: Mapping[str, Any]) -> List[headers.AuthResult]:
+    """What the receiver says; a field in our own server's name says nothing."""
+    own = [h.server_name for h in case.view.plan.homes]
+    return headers.auth_results(data.get("headers", ()), exclude=own)
+
+
+def _canary(case: Case, domain: DomainPlan, key: Key) -> Iterator[Finding]:
+    needs = (f"P1@{domain.name}", *(f"{c}@{key.scope}" for c in ("G1", "G2", "G3", "G4", "G5")))
+    if not case.view.plan.canaries:
+        yield case.unknown("G7", key.scope, NO_CANARY, matters=False)
+        return
+    arrived = [(who, seen) for who, seen in canaries(case, domain.name) if seen and seen.data.get("arrived")]
+    if not arrived:
+        yield case.unknown("G7", key.scope, "no canary arrived", requires=needs)
+        return
+    trouble: List[str] = []
+    evidence: List[str] = []
+    for who, seen in arrived:
+        bad, lines = _signature(case, key, seen.data)
+        trouble += [f"{who}: {t}" for t in bad]
+        evidence += lines
+    yield case.finding(
+        "G7",
+        key.scope,
+        "fail" if trouble else "pass",
+        "; ".join(trouble) or "verified by the receiver and by us",
+        expected=f"dkim=pass for d={key.domain} s={key.selector}; From, Date, Subject, To and Message-ID signed; no l=",
+        evidence=evidence,
+        fix="re-import the key into the mail server and reload it (run site.yml); nothing behind it may change mail",
+        requires=needs,
+    )
+
+
+def _signature(case: Case, key: Key, data: Mapping[str, Any]) -> Tuple[List[str], List[str]]:
+    """Trouble and evidence of one key's signature on one canary."""
+    trouble, evidence = [], []
+    said = [r for r in receiver_results(case, data) if r.method == "dkim" and _is_of(r.properties, key)]
+    evidence += [f"{r.authserv}: dkim={r.result} {dict(r.properties)}" for r in said]
+    # Some receivers name only the domain: then the algorithm tells the signatures apart, or nothing does.
+    if not said:
+        trouble.append("the receiver says nothing about this signature")
+    elif not any(r.result == "pass" for r in said):
+        trouble.append(f"the receiver says dkim={said[0].result}")
+    mine: List[Dict[str, Any]] = [
+        s for s in data.get("signatures", ()) if s["d"].lower() == key.domain and s["s"].lower() == key.selector
+    ]
+    if not mine:
+        trouble.append("the message carries no signature of this key")
+    for signature in mine:
+        evidence.append(
+            f"own verification: {signature['result']} {signature.get('reason', '')} a={signature['a']}".strip()
+        )
+        if signature["result"] != "pass":
+            trouble.append(f"own verification: {signature.get('reason', '')}")
+        if signature.get("l"):
+            trouble.append("l= leaves the end of the body unsigned")
+        missing = [h for h in SIGNED if h not in signature.get("h", ())]
+        if missing:
+            trouble.append(f"not signed: {', '.join(missing)}")
+    return trouble, evidence
+
+
+def _is_of(properties: Mapping[str, str], key: Key) -> bool:
+    if properties.get("header.d", properties.get("header.i", "")).lstrip("@").lower() != key.domain:
+        return False
+    if "header.s" in properties:
+        return properties["header.s"].lower() == key.selector
+    if "header.a" in properties:
+        return properties["header.a"].lower().startswith(key.algorithm.split("-")[0])
+    return True

@@ -1,0 +1,412 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which probes to run where, for a plan. Pure: the same plan, facts and run id always give the same probes.
+
+One call of ``mail_probe`` per host, all hosts at the same time: what one vantage sends, another one waits for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key, View, addresses_of, domain_of
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan
+
+#: Unrelated operators whose live MX tell whether port 25 is open; banner: suffixes of the names they greet with.
+#: control: other mail ports of the same networks. All of them have offered STARTTLS for years.
+OPERATORS: Tuple[Mapping[str, Any], ...] = (
+    {
+        "operator": "Google",
+        "domain": "gmail.com",
+        "banner": ["google.com"],
+        "control": [["smtp.gmail.com", 465]],
+    },
+    {
+        "operator": "Microsoft",
+        "domain": "outlook.com",
+        "banner": ["outlook.com"],
+        "control": [["smtp-mail.outlook.com", 587]],
+    },
+    {
+        "operator": "Yahoo",
+        "domain": "yahoo.com",
+        "banner": ["yahoo.com", "yahoodns.net"],
+        "control": [["smtp.mail.yahoo.com", 465]],
+    },
+    {
+        "operator": "Tencent QQ",
+        "domain": "qq.com",
+        "banner": ["qq.com"],
+        "control": [["smtp.qq.com", 465]],
+    },
+)
+
+FAMILIES = ("ipv4", "ipv6")
+CLIENT_PORTS = (465, 993, 443)
+
+#: Filled in by the vantage: its own address.
+OWN_ADDRESS = "{me}"
+#: Open-relay variants: MAIL FROM and RCPT TO; {domain} is ours, {foreign} belongs to nobody who would receive it.
+RELAY_VARIANTS: Tuple[Tuple[str, str, str], ...] = (
+    ("external", "{me}", "probe@{foreign}"),
+    ("null-sender", "", "probe@{foreign}"),
+    ("own-domain", "postmaster@{domain}", "probe@{foreign}"),
+    ("percent", "{me}", "probe%{foreign}@{domain}"),
+    ("quoted", "{me}", '"probe@{foreign}"@{domain}'),
+)
+#: A domain that accepts no mail by definition (RFC 2606 §3); the session ends before DATA in any case.
+FOREIGN = "example.net"
+
+
+@dataclass(frozen=True)
+class Options:
+    """wait: seconds for a message to arrive. senders: address from which an outside vantage sends, by host.
+    claim: the client address that forged PROXY headers pretend."""
+
+    wait: int = 45
+    senders: Mapping[str, str] = field(default_factory=dict)
+    claim: str = "203.0.113.77"
+
+
+def probe_plan(view: View, run_id: str, options: Options = Options()) -> Dict[str, List[Dict[str, Any]]]:
+    """``{vantage: [{id, kind, args}]}``, sorted by id. run_id: a token that no other run has; letters and digits."""
+    planner = _Planner(view, run_id, options)
+    planner.controller()
+    planner.edges()
+    planner.homes()
+    planner.outside()
+    return {v: sorted(found, key=lambda p: str(p["id"])) for v, found in planner.probes.items()}
+
+
+def token(run_id: str, label: str, domain: str) -> str:
+    """What is searched for in mailboxes: unique for a run, a message and a domain."""
+    return f"ms{run_id}{label}{domain.replace('.', '')}"
+
+
+class _Planner:
+    def __init__(self, view: View, run_id: str, options: Options) -> None:
+        self.view = view
+        self.run_id = run_id
+        self.options = options
+        self.probes: Dict[str, List[Dict[str, Any]]] = {v: [] for v in view.vantages.all()}
+
+    def add(self, vantage: str, name: str, kind: str, /, **args: Any) -> None:
+        if all(p["id"] != name for p in self.probes[vantage]):
+            self.probes[vantage].append({"id": name, "kind": kind, "args": args})
+
+    # -- controller ------------------------------------------------------------------------------------------------
+
+    def controller(self) -> None:
+        here = self.view.vantages.controller
+        self.add(here, ids.CLOCK, "clock")
+        self.add(here, ids.RESOLVER, "resolver", questions=self.resolver_questions(reports=True))
+        for zone in self.view.zones:
+            self.add(here, ids.zone(zone), "zone", zone=zone, questions=self.zone_questions(zone))
+        for edge in self.view.egress_edges():
+            for address in addresses_of(edge):
+                self.add(here, ids.reverse(address), "reverse", address=address)
+                self.spf(here, edge.mail_name, address, f"postmaster@{edge.mail_name}", edge)
+                self.spf(here, edge.relay_name, address, f"postmaster@{edge.relay_name}", edge)
+        # Client ports are looked at from outside where there is somebody, else from here: both go through the edge.
+        if not self.view.vantages.outside:
+            self.client_ports(here)
+        for domain in self.view.plan.domains:
+            self.domain_on_controller(here, domain)
+
+    def spf(self, vantage: str, identity: str, address: str, sender: str, edge: EdgePlan) -> None:
+        name = ids.spf(identity, address)
+        self.add(vantage, name, "spf", domain=identity, address=address, sender=sender, helo=edge.mail_name)
+
+    def domain_on_controller(self, here: str, domain: DomainPlan) -> None:
+        egress = self.view.edge(domain.egress)
+        account = self.view.account(domain)
+        sender = account.address if account else f"postmaster@{domain.name}"
+        for address in addresses_of(egress) if egress else ():
+            self.spf(here, domain.name, address, sender, egress)  # type: ignore[arg-type]
+        inbound = self.view.inbound(domain)
+        if not inbound:
+            return
+        web = [a for e in inbound for a in addresses_of(e)]
+        if domain.mta_sts != "off":
+            url = f"https://mta-sts.{domain.name}/.well-known/mta-sts.txt"
+            self.add(here, ids.policy(domain.name), "https", url=url, addresses=web)
+        url = f"https://autoconfig.{domain.name}/mail/config-v1.1.xml?emailaddress={sender}"
+        self.add(here, ids.autoconfig(domain.name), "https", url=url, addresses=web)
+        if account is None:
+            return
+        own = {"host": inbound[0].mail_name, "addresses": web, "username": account.address, "secret": account.secret}
+        submission = {**own, "name": inbound[0].mail_name, "port": 465}
+        for canary in self.view.plan.canaries:
+            self.add(
+                here,
+                ids.canary(domain.name, canary.address),
+                "canary",
+                submission=submission,
+                sender=account.address,
+                recipient=canary.address,
+                token=token(self.run_id, "c", domain.name + canary.address.replace("@", "at")),
+                witness={"host": canary.imap_host, "username": canary.imap_username, "secret": canary.secret},
+                own=own,
+                wait=self.options.wait,
+            )
+        self.add(here, ids.forged_sender(domain.name), "smtp", **self.forged_sender(domain, submission))
+        if self.view.vantages.outside:
+            self.add(
+                here,
+                ids.mailbox(domain.name),
+                "mailbox",
+                imap=own,
+                tokens={label: token(self.run_id, label, domain.name) for label in ("genuine", "forged")},
+                wait_for=["genuine"],
+                wait=self.options.wait,
+            )
+
+    def forged_sender(self, domain: DomainPlan, submission: Mapping[str, Any]) -> Dict[str, Any]:
+        """A logged-in user who pretends to be somebody else of the domain: in the envelope, then in the header."""
+        user = str(submission["username"])
+        somebody = f"somebody-else@{domain.name}"
+        mark = token(self.run_id, "forgedheader", domain.name)
+        message = "\r\n".join(
+            (
+                f"From: <{somebody}>",
+                f"To: <{user}>",
+                f"Subject: Forged sender {mark}",
+                f"Message-ID: <{mark}@{domain.name}>",
+                "",
+                "This message must have been refused: its From is not the sender's own.",
+                "",
+            )
+        )
+        return {
+            "address": submission["addresses"][0],
+            "port": 465,
+            "name": submission["name"],
+            "tls": "implicit",
+            "auth": {"username": user, "secret": submission["secret"]},
+            "steps": [
+                {"label": "envelope", "send": f"MAIL FROM:<{somebody}>"},
+                {"label": "reset", "send": "RSET"},
+                {"label": "mail", "send": f"MAIL FROM:<{user}>"},
+                # To the user's own mailbox: whatever the server does, nobody else is bothered.
+                {"label": "rcpt", "send": f"RCPT TO:<{user}>"},
+                {"label": "header", "message": message, "after": ["mail", "rcpt"]},
+            ],
+        }
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def zone_questions(self, zone: str) -> List[List[str]]:
+        """What is asked of every server of a zone: all planned records and what must not stand beside them."""
+        wanted = {(r.name, r.type) for r in self.view.zones[zone] if not r.name.startswith("<")}
+        wanted |= {(zone, t) for t in ("SOA", "MX", "TXT", "CAA")}
+        wanted |= {(f"*.{zone}", t) for t in ("A", "MX", "TXT", "CNAME")}
+        for name, rtype in list(wanted):
+            if rtype in ("A", "AAAA"):
+                wanted |= {(name, t) for t in ("A", "AAAA", "CNAME", "CAA")}
+        for domain in self.view.plan.domains:
+            if domain.zone == zone:
+                wanted |= {(domain.name, t) for t in ("MX", "TXT", "SOA", "A")}
+                wanted.add((f"_dmarc.{domain.name}", "TXT"))
+                wanted |= {(key.record, "TXT") for key in self.view.keys(domain.name)}
+        return [list(q) for q in sorted(wanted)]
+
+    def resolver_questions(self, reports: bool = False) -> List[List[str]]:
+        """What the world's resolvers are asked: whether answers validate, and what external reports need."""
+        wanted = {(".", "NS")}
+        wanted |= {(zone, "SOA") for zone in self.view.zones}
+        for domain in self.view.plan.domains:
+            wanted.add((domain.name, "MX"))
+            for host in domain.mail_hosts:
+                wanted.add((host, "A"))
+                if self.view.records(f"_25._tcp.{host}", "TLSA"):
+                    wanted.add((f"_25._tcp.{host}", "TLSA"))
+            for address in domain.dmarc.rua if reports else ():
+                target = domain_of(address)
+                wanted.add((target, "MX"))
+                if not same_organisation(target, domain.zone):
+                    wanted.add((f"{domain.name}._report._dmarc.{target}", "TXT"))
+        return [list(q) for q in sorted(wanted)]
+
+    # -- edge, home ------------------------------------------------------------------------------------------------
+
+    def common(self, vantage: str) -> None:
+        self.add(vantage, ids.CLOCK, "clock")
+        targets = [a for e in self.view.plan.edges for a in addresses_of(e)]
+        self.add(vantage, ids.ADDRESSES, "addresses", targets=targets)
+        self.add(vantage, ids.RESOLVER, "resolver", questions=self.resolver_questions())
+
+    def egress(self, vantage: str) -> None:
+        operators = [dict(o) for o in OPERATORS]
+        for family in FAMILIES:
+            self.add(vantage, ids.egress(family), "egress25", family=family, operators=operators)
+
+    def edges(self) -> None:
+        for edge in self.view.plan.edges:
+            self.common(edge.host)
+            self.egress(edge.host)
+            self.add(edge.host, ids.TUNNEL_PEERS, "tunnel_peers", port=edge.bind_port)
+
+    def homes(self) -> None:
+        for home in self.view.plan.homes:
+            self.common(home.host)
+            self.egress(home.host)
+            for version in (1, 2):
+                # Past the tunnel, straight at the server's own address: only the tunnel client may say who called.
+                self.add(
+                    home.host,
+                    ids.forged_proxy("direct", f"v{version}"),
+                    "forged_proxy",
+                    address=home.server_address,
+                    port=25,
+                    version=version,
+                    claim=self.options.claim,
+                )
+            for domain in self.view.plan.domains:
+                for key in self.keys_at(home.host, domain):
+                    self.add(home.host, ids.dkim_file(domain.name, key.selector), "dkim_file", path=key.path)
+
+    def keys_at(self, host: str, domain: DomainPlan) -> List[Key]:
+        return [k for k in self.view.keys(domain.name) if k.path and k.home == host]
+
+    # -- outside ---------------------------------------------------------------------------------------------------
+
+    def client_ports(self, vantage: str) -> None:
+        for edge in self.view.plan.edges:
+            for address in addresses_of(edge):
+                for port in CLIENT_PORTS:
+                    if port in edge.ports:
+                        name = ids.tls(address, port)
+                        greeting = port != 443
+                        self.add(
+                            vantage,
+                            name,
+                            "tls",
+                            address=address,
+                            port=port,
+                            name=edge.mail_name,
+                            greeting=greeting,
+                            legacy=True,
+                        )
+
+    def outside(self) -> None:
+        for number, vantage in enumerate(self.view.vantages.outside):
+            self.common(vantage)
+            self.client_ports(vantage)
+            for edge in self.view.plan.edges:
+                domains = [d for d in self.view.plan.domains if edge.host in d.edges]
+                for address in addresses_of(edge) if domains else ():
+                    self.session(vantage, edge, address)
+                    self.relays(vantage, edge, address, domains[0])
+                    for version in (1, 2):
+                        name = ids.forged_proxy(address, f"v{version}")
+                        self.add(
+                            vantage,
+                            name,
+                            "forged_proxy",
+                            address=address,
+                            port=25,
+                            version=version,
+                            claim=self.options.claim,
+                        )
+            for domain in self.view.plan.domains:
+                self.recipients(vantage, domain)
+                # One sender is enough for the mailbox; the others would only cost throttle.
+                if number == 0:
+                    self.stranger(vantage, domain)
+
+    def session(self, vantage: str, edge: EdgePlan, address: str) -> None:
+        self.add(
+            vantage,
+            ids.session(address),
+            "smtp",
+            address=address,
+            port=25,
+            name=edge.mail_name,
+            tls="starttls",
+            legacy=True,
+            before_tls=[{"label": "auth-plain", "send": "AUTH PLAIN"}],
+            steps=[
+                {"label": "vrfy", "send": "VRFY postmaster"},
+                {"label": "expn", "send": "EXPN postmaster"},
+            ],
+        )
+
+    def relays(self, vantage: str, edge: EdgePlan, address: str, domain: DomainPlan) -> None:
+        for variant, sender, recipient in RELAY_VARIANTS:
+            values = {"domain": domain.name, "foreign": FOREIGN, "me": OWN_ADDRESS}
+            self.add(
+                vantage,
+                ids.relay(address, variant),
+                "smtp",
+                address=address,
+                port=25,
+                name=edge.mail_name,
+                tls="none",
+                sender=self.options.senders.get(vantage, ""),
+                steps=[
+                    {"label": "mail", "send": f"MAIL FROM:<{sender.format(**values)}>"},
+                    {"label": "rcpt", "send": f"RCPT TO:<{recipient.format(**values)}>"},
+                ],
+            )
+
+    def recipients(self, vantage: str, domain: DomainPlan) -> None:
+        """Who is accepted on port 25: postmaster, abuse, delivery reports; and that an unknown one is not."""
+        inbound = self.view.inbound(domain)
+        account = self.view.account(domain)
+        if not inbound:
+            return
+        reports = account.address if account else f"postmaster@{domain.name}"
+        steps: Sequence[Tuple[str, str]] = (
+            ("null-sender", "MAIL FROM:<>"),
+            ("report", f"RCPT TO:<{reports}>"),
+            ("reset", "RSET"),
+            ("mail", f"MAIL FROM:<{OWN_ADDRESS}>"),
+            ("postmaster", f"RCPT TO:<postmaster@{domain.name}>"),
+            ("abuse", f"RCPT TO:<abuse@{domain.name}>"),
+            # Last: the server waits some seconds before it refuses.
+            ("unknown", f"RCPT TO:<no-such-user-{self.run_id}@{domain.name}>"),
+        )
+        self.add(
+            vantage,
+            ids.recipients(domain.name),
+            "smtp",
+            address=addresses_of(inbound[0])[0],
+            port=25,
+            name=inbound[0].mail_name,
+            tls="none",
+            sender=self.options.senders.get(vantage, ""),
+            steps=[{"label": label, "send": line} for label, line in steps],
+        )
+
+    def stranger(self, vantage: str, domain: DomainPlan) -> None:
+        inbound = self.view.inbound(domain)
+        account = self.view.account(domain)
+        if not inbound or account is None:
+            return
+        self.add(
+            vantage,
+            ids.stranger(domain.name),
+            "stranger",
+            addresses=list(addresses_of(inbound[0])),
+            port=25,
+            name=inbound[0].mail_name,
+            sender=self.options.senders.get(vantage, ""),
+            recipient=account.address,
+            messages=[
+                # First what must be refused: when the second one has arrived, the first one would have as well.
+                {
+                    "label": "forged",
+                    "token": token(self.run_id, "forged", domain.name),
+                    "header_from": account.address,
+                    "subject": "Forged",
+                },
+                {"label": "genuine", "token": token(self.run_id, "genuine", domain.name), "subject": "Stranger"},
+            ],
+        )
+
+
+def same_organisation(name: str, zone: str) -> bool:
+    return name == zone or name.endswith("." + zone)

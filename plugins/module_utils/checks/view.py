@@ -1,0 +1,139 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as checks ask for it: who sends from where, which record must stand where, who can look from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    AccountPlan,
+    DomainPlan,
+    EdgePlan,
+    HomePlan,
+    MailPlan,
+    Record,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, resolve
+
+#: Where the controller is in ``by_vantage``.
+CONTROLLER = "localhost"
+
+
+@dataclass(frozen=True)
+class Vantages:
+    """Hosts from which the path is looked at, by what they can see. outside: hosts that are no part of the path."""
+
+    home: Tuple[str, ...]
+    edge: Tuple[str, ...]
+    outside: Tuple[str, ...]
+    controller: str = CONTROLLER
+
+    def all(self) -> Tuple[str, ...]:
+        return tuple(dict.fromkeys((self.controller, *self.edge, *self.home, *self.outside)))
+
+
+@dataclass(frozen=True)
+class Key:
+    """A DKIM key that signs. path: private key file on the home host, empty when not known."""
+
+    domain: str
+    algorithm: str
+    selector: str
+    txt: str
+    path: str
+    home: str
+
+    @property
+    def scope(self) -> str:
+        return f"{self.domain}/{self.selector}"
+
+    @property
+    def record(self) -> str:
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+class View:
+    """A plan with the facts that fill it. Facts beyond ``plan.resolve.Facts``: ``path`` of each DKIM entry."""
+
+    def __init__(self, plan: MailPlan, facts: Facts, controller: str = CONTROLLER) -> None:
+        self.plan = plan
+        self.facts = facts
+        # Through the first phase only: what does not exist yet is left out instead of being an error.
+        self.zones: Dict[str, Tuple[Record, ...]] = {z.name: z.records for z in resolve(plan, facts, "address")}
+        self.vantages = Vantages(
+            home=tuple(h.host for h in plan.homes),
+            edge=tuple(e.host for e in plan.edges),
+            outside=tuple(v for v in plan.vantages if v not in {h.host for h in plan.homes}),
+            controller=controller,
+        )
+
+    def home(self, host: str) -> HomePlan:
+        return next(h for h in self.plan.homes if h.host == host)
+
+    def edge(self, host: str) -> Optional[EdgePlan]:
+        return next((e for e in self.plan.edges if e.host == host), None)
+
+    def inbound(self, domain: DomainPlan) -> List[EdgePlan]:
+        return [e for e in (self.edge(h) for h in domain.edges) if e]
+
+    def egress_edges(self) -> List[EdgePlan]:
+        """Edges from whose address mail leaves."""
+        used = {d.egress for d in self.plan.domains}
+        return [e for e in self.plan.edges if e.host in used]
+
+    def egress_addresses(self, domain: DomainPlan) -> List[str]:
+        edge = self.edge(domain.egress)
+        return list(addresses_of(edge)) if edge else []
+
+    def zone_of(self, name: str) -> str:
+        """The planned zone that holds a name, or nothing."""
+        holders = [z for z in self.zones if name == z or name.endswith("." + z)]
+        return max(holders, key=len) if holders else ""
+
+    def records(self, name: str, rtype: str) -> List[Record]:
+        return [r for r in self.zones.get(self.zone_of(name), ()) if r.name == name and r.type == rtype]
+
+    def keys(self, domain: str) -> List[Key]:
+        """The keys that sign for a domain. An entry with a stage other than active (or empty) does not sign."""
+        out = []
+        plan = next(d for d in self.plan.domains if d.name == domain)
+        for fact in self.facts.dkim:
+            if fact.get("domain") != domain or not fact.get("txt") or fact.get("stage", "active") not in ("", "active"):
+                continue
+            out.append(
+                Key(
+                    domain,
+                    str(fact.get("algorithm", "")),
+                    str(fact.get("selector", "")),
+                    str(fact["txt"]),
+                    str(fact.get("path") or fact.get("key_file") or fact.get("file") or ""),
+                    plan.home,
+                )
+            )
+        return sorted(out, key=lambda k: k.selector)
+
+    def account(self, domain: DomainPlan) -> Optional[AccountPlan]:
+        """The mailbox with which the path is exercised: the first one."""
+        return domain.accounts[0] if domain.accounts else None
+
+
+def addresses_of(edge: EdgePlan) -> Tuple[str, ...]:
+    return tuple(a for a in (edge.ipv4, edge.ipv6) if a)
+
+
+def domain_of(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+def secret_references(plan: MailPlan) -> Tuple[str, ...]:
+    """The references whose values the probes need: the first mailbox of every domain and the canaries' mailboxes."""
+    found = [d.accounts[0].secret for d in plan.domains if d.accounts] + [c.secret for c in plan.canaries]
+    return tuple(sorted(set(found)))
+
+
+def witness_options(data: Mapping[str, Any]) -> Dict[str, str]:
+    """Sender addresses of outside vantages, by host: ``{host: address}``; others use probe@<their host name>."""
+    return {str(k): str(v) for k, v in data.items()}
