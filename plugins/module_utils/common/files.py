@@ -59,10 +59,15 @@ def sync_directory(path: Path) -> None:
 
 
 def private_directory(path: Path, mode: int = 0o700, uid: int = -1, gid: int = -1) -> bool:
-    """Make the directory (and its parents, 0755) when it is missing; True when it was. Raises OSError."""
+    """Make the directory when it is missing, and its missing parents with 0755; True when it was. Raises OSError.
+
+    The modes are exact whatever the umask.
+    """
     if path.is_dir():
         return False
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for missing in reversed([p for p in path.parents if not p.exists()]):
+        missing.mkdir(exist_ok=True)
+        missing.chmod(0o755)
     path.mkdir(mode=0o700)
     if uid != -1 or gid != -1:
         os.chown(path, uid, gid)

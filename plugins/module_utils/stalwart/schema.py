@@ -27,6 +27,20 @@ _DURATION_RE = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 _SIZE_RE = re.compile(r"^(\d+)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
 _SECRET_FORMATS = ("secret", "secretText")
 
+#: Names the server stores in lower case: (fields, property).
+_LOWER = frozenset(
+    (
+        ("x:Domain", "name"),
+        ("x:UserAccount", "name"),
+        ("x:GroupAccount", "name"),
+        ("x:MailingList", "name"),
+        ("x:EmailAlias", "name"),
+        ("x:SystemSettings", "defaultHostname"),
+        ("x:MailExchanger", "hostname"),
+        ("x:Service", "hostname"),
+    )
+)
+
 #: Left out of a comparison: the schema gives no default, so the server's value is as good as any.
 _ANY = object()
 
@@ -119,7 +133,10 @@ class Schema:
             if key not in fields:
                 problems.append(_unknown(place, str(key), name, fields))
                 continue
-            out[str(key)] = self.wire(fields[key]["type"], item, place, problems, partial)
+            wire = self.wire(fields[key]["type"], item, place, problems, partial)
+            owners = [self._fields_name(name, variant)] if variant or variants is None else list(variants.values())
+            lower = isinstance(wire, str) and any((o, key) in _LOWER for o in owners)
+            out[str(key)] = wire.lower() if lower and not wire.startswith(REF) else wire
         return out
 
     def wire(self, kind: Mapping[str, Any], value: Any, where: str, problems: List[Problem], partial: bool) -> Any:
@@ -192,7 +209,8 @@ class Schema:
         if not isinstance(value, str):
             problems.append(_wrong(where, value, "text"))
             return value
-        value = str(value)
+        # The server trims; so does everything that is compared with it.
+        value = str(value).strip()
         if what == "enum":
             known = self._enums.get(kind["enumName"], frozenset())
             if value not in known:

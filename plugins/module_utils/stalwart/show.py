@@ -37,7 +37,7 @@ def changes(plan: Plan) -> List[Dict[str, Any]]:
 def _text(step: Step, shown: Mapping[str, Any], exists: bool) -> str:
     if not exists:
         return ""
-    return "\n".join([step.label + ":", *_lines(dict(sorted(shown.items())), 1)]) + "\n"
+    return "\n".join([step.label + ":", *_lines(dict(sorted(shown.items())), 1, top=True)]) + "\n"
 
 
 def friendly(value: Any) -> Any:
@@ -51,15 +51,20 @@ def friendly(value: Any) -> Any:
     return value
 
 
-def _lines(value: Any, depth: int) -> Iterator[str]:
+def _lines(value: Any, depth: int, top: bool = False) -> Iterator[str]:
     pad = "  " * depth
-    value = friendly(value)
+    value = value if top else friendly(value)
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _entry(f"{pad}{key}:", item, depth)
-    elif isinstance(value, (list, tuple)):
+    else:
         for item in value:
-            yield from _entry(f"{pad}-", item, depth)
+            first, *rest = _entry(f"{pad}-", item, depth)
+            if first == f"{pad}-" and rest:
+                # The first key stands beside the dash.
+                first, *rest = [f"{pad}- {rest[0].lstrip()}", *rest[1:]]
+            yield first
+            yield from rest
 
 
 def _entry(head: str, item: Any, depth: int) -> Iterator[str]:
