@@ -9,7 +9,6 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from .config import ConfigError, TwinConfig
@@ -21,6 +20,9 @@ from .store import FileStore
 from .twin import Twin
 
 LOG = logging.getLogger("twin")
+
+#: What ends the server.
+SIGNALS = frozenset([signal.SIGTERM, signal.SIGINT])
 
 
 def build(config: TwinConfig) -> Twin:
@@ -59,16 +61,17 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.check:
             return 0
         context = tls_context(config.tls_cert, config.tls_key) if config.tls_cert else None
-        running = Running(build(config), list(config.listen), context)
+        twin = build(config)
+        # Blocked before the first thread exists, so that the signals reach sigwait below and nothing else: a handler
+        # that sets an Event can deadlock with the wait it interrupts.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        running = Running(twin, list(config.listen), context)
     except (ConfigError, PublishError, ApiError, OSError, ValueError) as error:
         LOG.error("%s", error)
         return 2
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with running:
         LOG.info("serving %d zones on %s", len(config.zones), ", ".join(running.urls))
-        stop.wait()
+        signal.sigwait(SIGNALS)
     return 0
 
 

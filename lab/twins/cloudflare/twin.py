@@ -33,6 +33,7 @@ from .query import (
 )
 from .response import LABEL, Response, envelope
 from .state import BATCH_ORDER, Publisher, PublishError, Store, ZoneState, utc_now
+from .zones import zone_json
 
 BASE = "/client/v4"
 _ID = "([0-9a-f]{32})"
@@ -261,51 +262,11 @@ class Twin:
             raise errors.invalid_query(f"order must be one of {', '.join(keys)}.")
         chosen.sort(key=keys[order], reverse=direction(query))
         page, info = paginate(chosen, query, default=20, low=5, high=50)
-        return envelope([self._zone_json(state, caller) for state in page], info=info)
+        return envelope([zone_json(state, caller, self.config.account) for state in page], info=info)
 
     def _zone(self, request: Request, zone_id: str) -> Response:
         state = self._state(request, zone_id, "Zone:Read")
-        return envelope(self._zone_json(state, _caller(request)))
-
-    def _zone_json(self, state: ZoneState, caller: Caller) -> dict[str, Any]:
-        zone, account = state.zone, self.config.account
-        names = {"free": "Free Website", "pro": "Pro Website", "business": "Business Website"}
-        permissions = [
-            f"#{kind}:{verb}"
-            for kind, scope in (("dns_records", "DNS"), ("zone", "Zone"))
-            for verb, right in (("read", "Read"), ("edit", "Edit"))
-            if caller.may(f"{scope}:{right}")
-        ]
-        return {
-            "id": zone.zone_id,
-            "name": zone.name,
-            "status": zone.status,
-            "paused": zone.paused,
-            "type": zone.type,
-            "development_mode": 0,
-            "name_servers": list(zone.name_servers),
-            "original_name_servers": None,
-            "original_registrar": None,
-            "original_dnshost": None,
-            "created_on": state.created_on,
-            "modified_on": state.created_on,
-            "activated_on": state.created_on if zone.status == "active" else None,
-            "owner": {"id": None, "type": "user", "email": None},
-            "account": {"id": account.id, "name": account.name},
-            "permissions": permissions,
-            "plan": {
-                "id": zone.plan,
-                "name": names.get(zone.plan, "Enterprise Website"),
-                "price": 0,
-                "currency": "USD",
-                "frequency": "",
-                "is_subscribed": zone.plan != "free",
-                "can_subscribe": False,
-                "legacy_id": zone.plan,
-                "legacy_discount": False,
-                "externally_managed": False,
-            },
-        }
+        return envelope(zone_json(state, _caller(request), self.config.account))
 
     def _settings(self, request: Request, zone_id: str) -> Response:
         return envelope(self._state(request, zone_id, "DNS:Read").settings)
