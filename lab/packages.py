@@ -30,7 +30,7 @@ from lab.console import CONSOLE, LabError
 
 SUITE = "bookworm"
 #: Bumped when the way of making the pool changes what is in it.
-POOL_RECIPE = "2"
+POOL_RECIPE = "3"
 POOL_HOST = "packages.example.org"
 #: What debootstrap's smallest variant holds; its newer versions have to be in the pool as well.
 MINIMAL = ("?essential", "?priority(required)", "apt")
@@ -212,7 +212,13 @@ def build_pool(sets: dict[str, tuple[str, ...]]) -> None:
     draft.mkdir(parents=True)
     for file in files:
         (draft / served_as(file)).hardlink_to(paths.APT_CACHE / "archives" / file)
-    (draft / "Packages").write_text(_stanzas(files), encoding="utf-8")
+    index = _stanzas(files).encode()
+    (draft / "Packages").write_bytes(index)
+    # Unsigned (the lab's sources say so), but with it apt asks for the one index there is instead of every variant.
+    digest = hashlib.sha256(index).hexdigest()
+    (draft / "Release").write_text(
+        f"Origin: Debian\nLabel: mailstead lab\nCodename: {SUITE}\nSHA256:\n {digest} {len(index)} Packages\n"
+    )
     (draft / ".complete").write_text(wanted)
     # The directory itself stays: a running package host has it mounted.
     paths.POOL.mkdir(parents=True, exist_ok=True)

@@ -302,7 +302,7 @@ HOSTS: tuple[Host, ...] = (
         ),
         binds=(
             Bind("build/lab/pool", "/lab/pool"),
-            Bind("build/lab/www", "/lab/frp/www"),
+            Bind("build/lab/frp", "/lab/frp"),
             Bind("build/lab/registry", "/lab/registry", read_only=False),
         ),
         health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.22", 443), TcpCheck("198.18.0.22", 80)),
