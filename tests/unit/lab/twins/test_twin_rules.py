@@ -110,6 +110,14 @@ def test_email_routing_locks_mx(api: Api, code: int) -> None:
     assert api.create("A", "mail", "198.18.1.1").status == 200
 
 
+def test_an_older_mx_cannot_be_turned_into_something_else_while_locked(api: Api) -> None:
+    record = api.made("MX", "@", "mail.example.com", priority=10)
+    api.twin.zone("example.com").reconfigure(email_routing="locked")
+    for change in ({"type": "TXT", "content": "x"}, {"name": "sub"}):
+        assert codes(api.one("PATCH", record, change)) == [890190]
+    assert api.one("GET", record).json["result"] == record
+
+
 def test_unlocking_makes_the_records_editable_and_disabling_removes_them(api: Api) -> None:
     zone = api.twin.zone("example.com")
     zone.reconfigure(email_routing="unlocked")
