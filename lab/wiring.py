@@ -268,9 +268,11 @@ def remove_controller() -> None:
                     os.kill(pid, number)
             if wait_until(lambda: not _inside(), 3):
                 break
-        run(["ip", "netns", "del", CONTROLLER.namespace])
+    # Before the namespace: the kernel takes an interface away with its namespace, but in its own time.
     if Path(f"/sys/class/net/{CONTROLLER.interface}").exists():
         run(["ip", "link", "del", CONTROLLER.interface])
+    if (Path("/run/netns") / CONTROLLER.namespace).exists():
+        run(["ip", "netns", "del", CONTROLLER.namespace])
     shutil.rmtree(NETNS_ETC, ignore_errors=True)
     with contextlib.suppress(OSError):
         NETNS_ETC.parent.rmdir()
