@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
                 raise MailsteadError(inventory.problems)
             plan = build_plan(intent)
         except MailsteadError as error:
-            problems = dict.fromkeys([*inventory.problems, *error.problems])
+            problems = dict.fromkeys([*inventory.problems, *inventory.without_consequences(error.problems)])
             count = len(problems)
             text = "\n".join(str(p) for p in problems)
             raise AnsibleActionFail(f"{count} mistake{'s' * (count > 1)} in the inventory:\n{text}") from None

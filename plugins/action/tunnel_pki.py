@@ -39,20 +39,29 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _spec, args = self.validate_argument_spec(argument_spec=SPEC)
         variables = task_vars or {}
+        dry = bool(self._task.check_mode)
         try:
             directory = state_directory(variables.get("inventory_dir"))
             store = SecretStore(directory, getattr(self._loader, "_vault", None))
+            authority = Authority(directory / "tunnel", datetime.datetime.now(datetime.timezone.utc), dry=dry)
+            pairs = {
+                leaf.name: dict(zip(("certificate", "key"), authority.pair(leaf), strict=True))
+                for leaf in self._leaves(args)
+            }
+            made = bool(authority.made)
+            shared = {}
+            for name in ("tunnel-token", "tunnel-stcp"):
+                value = store.get(name)
+                made = made or value is None
+                shared[name] = value if value is not None else "" if dry else store.make(name)[0]
+            ca = authority.certificate()
         except MailsteadError as error:
             raise AnsibleActionFail(str(error)) from None
-        authority = Authority(directory / "tunnel", datetime.datetime.now(datetime.timezone.utc))
-        if self._task.check_mode and not authority.exists():
-            result.update(changed=True, ca="", token="", pairs={})
-            return result
-        token = store.get("tunnel-token")
-        changed = token is None
-        if token is None:
-            token = store.make("tunnel-token")[0]
-        stcp = store.get("tunnel-stcp") or store.make("tunnel-stcp")[0]
+        result.update(changed=made, ca=ca, token=shared["tunnel-token"], stcp_secret=shared["tunnel-stcp"], pairs=pairs)
+        return result
+
+    @staticmethod
+    def _leaves(args: dict[str, Any]) -> list[Leaf]:
         leaves = [
             leaf
             for e in args["edges"]
@@ -60,8 +69,5 @@ class ActionModule(ActionBase):
                 Leaf(f"server-{e['host']}", True, (str(e["name"]),), tuple(str(a) for a in e["addresses"])),
                 Leaf(f"client-{e['host']}", False, (str(e["host"]),)),
             )
-        ] + [Leaf(f"client-{h}", False, (str(h),)) for h in args["homes"]]
-        pairs = {leaf.name: dict(zip(("certificate", "key"), authority.pair(leaf), strict=True)) for leaf in leaves}
-        ca = (directory / "tunnel" / "ca.crt").read_text(encoding="ascii")
-        result.update(changed=changed or bool(authority.made), ca=ca, token=token, stcp_secret=stcp, pairs=pairs)
-        return result
+        ]
+        return leaves + [Leaf(f"client-{h}", False, (str(h),)) for h in args["homes"]]

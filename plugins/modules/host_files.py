@@ -13,6 +13,9 @@ description:
   - Writes every listed file that differs, each as a whole by rename, and nothing else. One call replaces a task per
     file, which over SSH is about thirty times faster.
   - All new contents are validated before the first file is replaced, so that a bad configuration replaces nothing.
+    Directories are made before that, for the new contents are staged in them.
+  - Never removes a directory that holds something in order to put a file or link there, nor a file in order to make a
+    directory.
 attributes:
   check_mode:
     description: Predicts exactly.
@@ -35,7 +38,9 @@ options:
         type: path
         required: true
       state:
-        description: A V(file) with O(files[].content), a V(directory), a symbolic V(link) to O(files[].target), or V(absent).
+        description:
+          - A V(file) with O(files[].content), a V(directory), a symbolic V(link) to O(files[].target), or V(absent).
+          - A symbolic link to a directory counts as that directory; a symbolic link to a file does not count as a file.
         type: str
         choices: [file, directory, link, absent]
         default: file
@@ -131,9 +136,9 @@ def differs(wanted: Wanted) -> bool:
         return os.path.lexists(path)
     if state == "link":
         return not os.path.islink(path) or os.readlink(path) != wanted["target"]
-    if not os.path.lexists(path) or os.path.islink(path):
+    if state == "directory" and not os.path.isdir(path):
         return True
-    if os.path.isdir(path) != (state == "directory"):
+    if state == "file" and (os.path.islink(path) or not os.path.isfile(path)):
         return True
     found = os.stat(path)
     if stat.S_IMODE(found.st_mode) != int(wanted["mode"], 8):
@@ -160,27 +165,55 @@ def unified(wanted: Wanted) -> Dict[str, str]:
         f"{path} (before)",
         f"{path} (after)",
     )
-    return {"prepared": "".join(lines) or f"{path}: owner or mode changes\n"}
+    shown = (line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+    return {"prepared": "".join(shown) or f"{path}: owner or mode changes\n"}
 
 
 def write_new(wanted: Wanted) -> str:
     """The new content in a file beside the old one, with its final owner and mode; returns its path."""
     directory, name = os.path.split(wanted["path"])
+    uid, gid = user_id(wanted["owner"]), group_id(wanted["group"])
     # Validators may go by the suffix.
     handle, partial = tempfile.mkstemp(dir=directory, prefix=f".{name}.", suffix=os.path.splitext(name)[1])
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(wanted["content"].encode("utf-8"))
-        os.fchown(stream.fileno(), user_id(wanted["owner"]), group_id(wanted["group"]))
-        os.fchmod(stream.fileno(), int(wanted["mode"], 8))
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), int(wanted["mode"], 8))
+            stream.write(wanted["content"].encode("utf-8"))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        os.unlink(partial)
+        raise
     return partial
+
+
+def obstacle(wanted: Wanted) -> str:
+    """What keeps an entry from being put in place, with its fix; empty when nothing does."""
+    path, state = wanted["path"], wanted["state"]
+    if state == "directory" and os.path.lexists(path) and not os.path.isdir(path):
+        return f"[MS-HOST-005] {path}: something that is no directory stands there\n    Fix: look at it, then run: rm {path}"
+    if state in ("file", "link") and os.path.isdir(path) and not os.path.islink(path) and os.listdir(path):
+        return (
+            f"[MS-HOST-005] {path}: a directory that is not empty stands there\n    Fix: look at it, then move it away"
+        )
+    if state in ("file", "directory"):
+        for kind, name, look_up in (("user", wanted["owner"], user_id), ("group", wanted["group"], group_id)):
+            try:
+                look_up(name)
+            except KeyError:
+                return f"[MS-HOST-004] {path}: there is no {kind} {name}\n    Fix: make the {kind} before the file that belongs to it"
+    return ""
+
+
+def make_room(path: str) -> None:
+    """Remove an empty directory in the way: container engines make one for a mount whose source is missing."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rmdir(path)
 
 
 def make_directory(wanted: Wanted) -> None:
     path = wanted["path"]
-    if os.path.lexists(path) and not os.path.isdir(path):
-        os.unlink(path)
     os.makedirs(path, exist_ok=True)
     os.chown(path, user_id(wanted["owner"]), group_id(wanted["group"]))
     os.chmod(path, int(wanted["mode"], 8))
@@ -222,14 +255,18 @@ def stage(module: AnsibleModule, files: List[Wanted]) -> List[Tuple[Wanted, str]
 
 
 def apply(module: AnsibleModule, files: List[Wanted]) -> None:
+    obstacles = [found for found in map(obstacle, files) if found]
+    if obstacles:
+        module.fail_json(msg="\n".join(obstacles))
     for wanted, partial in stage(module, files):
-        if os.path.isdir(wanted["path"]) and not os.path.islink(wanted["path"]):
-            shutil.rmtree(wanted["path"])
+        make_room(wanted["path"])
         os.replace(partial, wanted["path"])
     for wanted in files:
         if wanted["state"] == "absent":
             remove(wanted["path"])
         elif wanted["state"] == "link":
+            os.makedirs(os.path.dirname(wanted["path"]), exist_ok=True)
+            make_room(wanted["path"])
             partial = f"{wanted['path']}.{os.getpid()}.partial"
             os.symlink(wanted["target"], partial)
             os.replace(partial, wanted["path"])

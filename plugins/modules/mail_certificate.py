@@ -222,6 +222,11 @@ def main() -> None:
         "diff": {"before": "\n".join(before) + "\n", "after": "\n".join(sorted(names)) + "\n"},
     }
     if reason and not module.check_mode:
+        if module.get_bin_path("certbot") is None:
+            module.fail_json(
+                msg=f"[MS-TLS-003] {names[0]}: certbot is not installed\n    Fix: apt-get install certbot (role tls does)",
+                **result,
+            )
         rc, out, err = module.run_command(command(params, lineage))
         if rc != 0:
             module.fail_json(

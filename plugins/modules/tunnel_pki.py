@@ -18,9 +18,8 @@ description:
   - Use it with C(no_log).
 attributes:
   check_mode:
-    description: In check mode nothing is made; where nothing exists yet the values are empty and changed is true.
-    support: partial
-    details: Renewal is not predicted.
+    description: Nothing is made; what would be made or renewed is an empty string, and changed is true then.
+    support: full
   diff_mode:
     description: Shows no differences, for it deals in keys.
     support: none

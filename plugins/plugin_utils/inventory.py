@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ def origin(value: Any) -> str:
     if tag is None or not tag.path:
         return ""
     return f"{Path(tag.path).name}:{tag.line_num}" if tag.line_num else Path(tag.path).name
+
+
+def _at_or_below(path: str, other: str) -> bool:
+    return path == other or path.startswith((f"{other}.", f"{other}["))
 
 
 class Inventory:
@@ -60,6 +64,11 @@ class Inventory:
             hosts=hosts,
             variables=tuple(n for n in self._vars if isinstance(n, str) and n.startswith("mail_")),
         )
+
+    def without_consequences(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems that are not about a value which could not be had in the first place."""
+        unresolved = [p.where for p in self.problems]
+        return [p for p in problems if not any(_at_or_below(p.where.split(" (")[0], path) for path in unresolved)]
 
     def secret(self, path: str) -> str | None:
         """The value behind a reference such as ``mail_operator.dns.token`` or ``hosts.vps1.mail_host.ptr.secret``.

@@ -10,7 +10,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.mailstead.stack.plugins.plugin_utils.state import write_private
+from ansible_collections.mailstead.stack.plugins.plugin_utils.state import read_private, write_private
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -34,43 +34,38 @@ class Leaf:
 
 
 class Authority:
-    """A private authority kept in a directory of mode 0700: ca.key, ca.crt and a pair per leaf."""
+    """A private authority kept in a directory of mode 0700: ca.key, ca.crt and a pair per leaf.
 
-    def __init__(self, directory: Path, now: datetime.datetime) -> None:
+    dry: predict in :attr:`made` what would be made or renewed, and write nothing. What does not exist is the empty
+    string then.
+    """
+
+    def __init__(self, directory: Path, now: datetime.datetime, dry: bool = False) -> None:
         self._directory = directory
         self._now = now
+        self._dry = dry
         self.made: list[str] = []
 
-    def exists(self) -> bool:
-        return (self._directory / "ca.crt").exists()
-
-    def ca(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-        key_path, crt_path = self._directory / "ca.key", self._directory / "ca.crt"
-        if key_path.exists() and crt_path.exists():
-            key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)
-            return key, x509.load_pem_x509_certificate(crt_path.read_bytes())
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailstead tunnel authority")])
-        certificate = (
-            self._builder(name, name, key.public_key(), CA_DAYS)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(ca=True), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        write_private(key_path, _pem_key(key))
-        write_private(crt_path, _pem(certificate))
-        self.made.append("ca")
-        return key, certificate
+    def certificate(self) -> str:
+        """The authority's own certificate in PEM."""
+        held = self._ca()
+        return _pem(held[1]) if held else ""
 
     def pair(self, leaf: Leaf) -> tuple[str, str]:
         """(certificate, key) in PEM; made or renewed only when it has to be."""
         key_path, crt_path = self._directory / f"{leaf.name}.key", self._directory / f"{leaf.name}.crt"
-        ca_key, ca_certificate = self.ca()
+        held = self._ca()
+        if held is None:
+            self.made.append(leaf.name)
+            return "", ""
+        ca_key, ca_certificate = held
         if key_path.exists() and crt_path.exists():
-            certificate = x509.load_pem_x509_certificate(crt_path.read_bytes())
-            if self._still_good(certificate, ca_certificate, leaf):
-                return crt_path.read_text(), key_path.read_text()
+            present = (crt_path.read_text(encoding="ascii"), read_private(key_path))
+            if self._still_good(*present, ca_certificate, leaf):
+                return present
+        self.made.append(leaf.name)
+        if self._dry:
+            return "", ""
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if leaf.server else ExtendedKeyUsageOID.CLIENT_AUTH
         certificate = (
@@ -78,6 +73,7 @@ class Authority:
                 x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.name[:64])]),
                 ca_certificate.subject,
                 key.public_key(),
+                ca_key.public_key(),
                 LEAF_DAYS,
             )
             .add_extension(x509.SubjectAlternativeName(_alternatives(leaf)), critical=False)
@@ -90,13 +86,39 @@ class Authority:
         crt_path.unlink(missing_ok=True)
         write_private(key_path, _pem_key(key))
         write_private(crt_path, _pem(certificate))
-        self.made.append(leaf.name)
         return _pem(certificate), _pem_key(key)
 
-    def _still_good(self, certificate: x509.Certificate, ca_certificate: x509.Certificate, leaf: Leaf) -> bool:
+    def _ca(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None:
+        """Key and certificate of the authority, made when missing; None when they are missing in a dry run."""
+        key_path, crt_path = self._directory / "ca.key", self._directory / "ca.crt"
+        if key_path.exists() and crt_path.exists():
+            key = serialization.load_pem_private_key(read_private(key_path).encode(), password=None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            return key, x509.load_pem_x509_certificate(crt_path.read_bytes())
+        if "ca" not in self.made:
+            self.made.append("ca")
+        if self._dry:
+            return None
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailstead tunnel authority")])
+        certificate = (
+            self._builder(name, name, key.public_key(), key.public_key(), CA_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(ca=True), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        write_private(key_path, _pem_key(key))
+        write_private(crt_path, _pem(certificate))
+        return key, certificate
+
+    def _still_good(self, certificate_pem: str, key_pem: str, ca_certificate: x509.Certificate, leaf: Leaf) -> bool:
         try:
+            certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
             certificate.verify_directly_issued_by(ca_certificate)
+            key = serialization.load_pem_private_key(key_pem.encode(), password=None)
         except (InvalidSignature, ValueError, TypeError):
+            return False
+        if key.public_key() != certificate.public_key():
             return False
         left = certificate.not_valid_after_utc - self._now
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
@@ -104,7 +126,12 @@ class Authority:
         return left > life * RENEW_SHARE and list(names) == _alternatives(leaf)
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+        self,
+        subject: x509.Name,
+        issuer: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        issuer_key: ec.EllipticCurvePublicKey,
+        days: int,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -115,6 +142,9 @@ class Authority:
             # A home box may have a slow clock.
             .not_valid_before(self._now - datetime.timedelta(days=1))
             .not_valid_after(self._now + datetime.timedelta(days=days))
+            # Both identifiers are obligatory (RFC 5280 §4.2.1); strict verifiers refuse a chain without them.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
         )
 
 

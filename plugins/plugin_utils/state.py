@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
+from ansible_collections.mailstead.stack.plugins.module_utils.common import files
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 
 VAULT_HEADER = "$ANSIBLE_VAULT;"
 
 
 def state_directory(inventory_dir: str | None) -> Path:
-    """The state's directory for an inventory; made with mode 0700."""
+    """The state's directory for an inventory; it is made by the first write, with mode 0700."""
     if not inventory_dir:
         raise MailsteadError.one(
             "MS-STATE-001",
@@ -24,24 +25,20 @@ def state_directory(inventory_dir: str | None) -> Path:
             "the inventory is not a directory on disk",
             "use -i inventory/<name> (a directory)",
         )
-    path = Path(inventory_dir) / ".mailstead"
-    path.mkdir(mode=0o700, exist_ok=True)
-    return path
+    return Path(inventory_dir) / ".mailstead"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file as a whole; mode 0600 from its first byte on."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Replace a file as a whole; mode 0600 from its first byte on, in directories of mode 0700 where they are missing."""
+    for directory in reversed(path.parents):
+        if not directory.exists():
+            directory.mkdir(mode=0o700, exist_ok=True)
+    files.write_private(path, text.encode())
+
+
+def read_private(path: Path) -> str:
+    """The text of a file that only its owner may read; MS-STATE-004 when that is not so."""
+    return files.read_private(path, "MS-STATE-004").decode()
 
 
 class SecretStore:
@@ -55,7 +52,7 @@ class SecretStore:
         path = self._path(name)
         if not path.exists():
             return None
-        text = path.read_text(encoding="utf-8")
+        text = read_private(path)
         if text.startswith(VAULT_HEADER):
             if self._vault is None:
                 raise MailsteadError.one(
@@ -64,7 +61,15 @@ class SecretStore:
                     "it is encrypted and this run has no vault password",
                     "add --ask-vault-pass",
                 )
-            text = self._vault.decrypt(text.encode()).decode()
+            try:
+                text = self._vault.decrypt(text.encode()).decode()
+            except AnsibleError:
+                raise MailsteadError.one(
+                    "MS-STATE-002",
+                    str(path),
+                    "it was encrypted with another vault password",
+                    "use the vault password that was in use when it was made",
+                ) from None
         return text.strip()
 
     def make(self, name: str) -> tuple[str, Path]:
@@ -78,6 +83,6 @@ class SecretStore:
         return value, path
 
     def _path(self, name: str) -> Path:
-        if "/" in name or name.startswith("."):
-            raise MailsteadError.one("MS-STATE-003", name, "cannot name a secret", "use a name without slashes")
+        if not name or "/" in name or "\0" in name or name.startswith("."):
+            raise MailsteadError.one("MS-STATE-003", repr(name), "cannot name a secret", "use a name without slashes")
         return self._directory / name
