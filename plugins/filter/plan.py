@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import server
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
@@ -50,6 +51,18 @@ def tunnel_home(plan: dict[str, Any], host: str, edge: str, directory: str, secr
 def tunnel_relay(plan: dict[str, Any], host: str, directory: str, secret: str) -> dict[str, Any]:
     """frpc's configuration on an edge, for its own mail relay."""
     return edge_config(from_data(MailPlan, plan), host, directory, secret)
+
+
+def server_objects(
+    plan: dict[str, Any], host: str, dkim: list[dict[str, Any]], secrets: dict[str, str]
+) -> list[dict[str, Any]]:
+    """The mail server's objects of a home, as stalwart_objects takes them."""
+    whole = from_data(MailPlan, plan)
+    home = next(h for h in whole.homes if h.host == host)
+    try:
+        return server.fill_secrets(server.server_objects(home, whole.domains, dkim), secrets)
+    except MailsteadError as error:
+        raise AnsibleFilterError(str(error)) from None
 
 
 def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,6 +128,7 @@ class FilterModule:
             "dns_facts": dns_facts,
             "ptr_secret_refs": ptr_secret_refs,
             "ptr_wanted": ptr_wanted,
+            "server_objects": server_objects,
             "tunnel_ends": tunnel_ends,
             "plan_text": plan_text,
             "tunnel_home": tunnel_home,
