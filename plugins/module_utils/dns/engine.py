@@ -40,6 +40,7 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
     """
     checked, problems = check_wants(zone, wants, options)
     ledger = Ledger(zone, checked, have, options)
+    ledger.found.problems += problems
     writes = options.mode != "create_only"
     if writes:
         merge_policies(ledger)
@@ -67,7 +68,7 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
         foreign_satisfied=ledger.foreign_satisfied,
         held=ledger.held,
         notes=tuple(ledger.notes),
-        problems=(*problems, *ledger.found.problems),
+        problems=tuple(ledger.found.problems),
         active=tuple(ledger.active),
     )
 

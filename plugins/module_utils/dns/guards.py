@@ -175,7 +175,11 @@ def check_after(found: Collector, wants: Sequence[Want], changes: Sequence[Chang
         if have.type == "TXT":
             sizes[have.name] += len(rdata.to_bytes(have.content))
     cuts = [h.name for h in after if h.type == "NS" and h.name != found.zone]
+    told = {p.where.rsplit(" ", 1)[-1] for p in found.problems}
     for name in sorted(names):
+        # One word about a name is enough: what is wrong with its records has been said where it was found.
+        if name in told:
+            continue
         if cname_clash(found.zone, name, types[name]):
             what = f"a CNAME would stand beside {_others(types[name])}"
             found.guard("cname_conflict", "CNAME", name, what, "Remove one of them by hand or choose another name.")

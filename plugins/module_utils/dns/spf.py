@@ -154,13 +154,14 @@ def merge(ours: str, theirs: Sequence[str]) -> Merged:
     seen = {t.key for t in added}
     for spf in others:
         for term in spf.terms:
-            if term.name == "all" or term.key in seen or (term.name == "redirect" and term is not spf.redirect):
+            kept = term
+            if term.name == "redirect":
+                if keep_redirect or term is not spf.redirect:
+                    continue
+                kept = _include(term)
+            second_exp = term.name == "exp" and any(t.name == "exp" for t in middle)
+            if term.name == "all" or kept.key in seen or second_exp:
                 continue
-            if term.name == "exp" and any(t.name == "exp" for t in middle):
-                continue
-            if term.name == "redirect" and keep_redirect:
-                continue
-            kept = _include(term) if term.name == "redirect" else term
             seen.add(kept.key)
             middle.append(kept)
     if mine.redirect is not None and not keep_redirect:
