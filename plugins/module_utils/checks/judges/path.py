@@ -21,6 +21,9 @@ ONCE = ("From", "Date", "Subject", "Message-ID", "To")
 #: Headers that hold no addresses of hosts: a number in a subject or a signature is no leak.
 SKIPPED = ("dkim-signature", "subject", "message-id", "from", "to", "date", "content-type", "mime-version")
 
+#: Says nothing about a home: every host has it.
+LOOPBACK = ("127.0.0.1", "::1")
+
 
 def judge(case: Case) -> Iterator[Finding]:
     for domain in case.view.plan.domains:
@@ -153,7 +156,6 @@ def _privacy(
     home = home_addresses(case)
     leaks: List[str] = []
     evidence: List[str] = []
-    receivers = {addresses_of_receiver for addresses_of_receiver in ("127.0.0.1", "::1")}
     for who, data in arrived:
         inside = _written_before_handover(case, data.get("headers", ()))
         for name, value in inside:
@@ -161,7 +163,7 @@ def _privacy(
                 continue
             for address in addresses.within(value):
                 bad = any(addresses.same(address, h) for h in home)
-                if bad or (addresses.is_private(address) and address not in receivers):
+                if bad or (addresses.is_private(address) and address not in LOOPBACK):
                     leaks.append(f"{address} in {name}")
                     evidence.append(f"{who}: {name}: {value}")
     observed = "; ".join(sorted(set(leaks))) or "none"

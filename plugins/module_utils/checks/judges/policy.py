@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding

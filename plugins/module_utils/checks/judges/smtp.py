@@ -177,12 +177,11 @@ def _forged_proxy(
     data = seen.data
     outcome = str(data["outcome"])
     evidence = (f"from {seen.vantage} to {data['address']}:25 claiming {data['claim']}", *data["replies"])
-    verdict = {"refused": "pass", "closed": "pass", "silent": "pass", "accepted": "fail"}.get(outcome, "unknown")
-    if outcome == "refused" or (outcome in ("closed", "silent") and data["replies"]):
+    if outcome == "rejected" or (outcome in ("closed", "silent") and data["replies"]):
         verdict = "pass"
-    elif outcome in ("closed", "silent") and vantage is None:
-        # Nothing was said at all: that does not show a refusal, and C1 tells whether the port works.
-        verdict = "unknown"
+    else:
+        # Nothing was said at all: that does not show a refusal.
+        verdict = "fail" if outcome == "accepted" else "unknown"
     return case.finding(
         "L15",
         where,

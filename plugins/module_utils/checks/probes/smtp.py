@@ -284,7 +284,7 @@ def probe_forged_proxy(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     """Speaks a PROXY header that nobody asked for, then EHLO.
 
     args: address, port, version (1 or 2), claim (address pretended). data.outcome: ``accepted`` (the session goes on
-    as if nothing had been said), ``refused`` (an error reply), ``closed``, ``silent``, or the class of a failed
+    as if nothing had been said), ``rejected`` (an error reply), ``closed``, ``silent``, or the class of a failed
     connection; replies: the lines.
     """
     address, port = str(args["address"]), int(args["port"])
@@ -303,7 +303,7 @@ def probe_forged_proxy(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
         talk.write(f"EHLO {ctx.fqdn()}\r\n".encode())
         reply = talk.read(10.0)
         data["replies"].append(reply.text)
-        data["outcome"] = "accepted" if reply.code == 250 else "refused"
+        data["outcome"] = "accepted" if reply.code == 250 else "rejected"
     except ProbeError as error:
         if error.klass == "budget":
             raise

@@ -1,0 +1,129 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges observations against the plan on the controller and writes the report."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import jinja2
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import report as reports
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import (
+    EXIT_BROKEN,
+    EXIT_FAIL,
+    EXIT_OK,
+    EXIT_UNKNOWN,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges import judge
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import observation_from
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.plain import plain
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "report"
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> Dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validated, args = self.validate_argument_spec(
+            argument_spec={
+                "plan": {"type": "dict", "required": True},
+                "observations": {"type": "list", "required": True},
+                "facts": {"type": "dict", "default": {}},
+                "report_dir": {"type": "path", "default": "build/report"},
+                "labels": {"type": "list", "elements": "str", "default": []},
+                "fail": {"type": "bool", "default": True},
+            }
+        )
+        now = time.time()
+        labels = [str(label) for label in args["labels"]]
+        try:
+            plan = from_data(MailPlan, plain(args["plan"]))
+            seen = [observation_from(o) for o in flatten(plain(args["observations"]))]
+            findings = judge(plan, seen, facts_from(plain(args["facts"])), now)
+            report = reports.build(plan, findings, labels, now)
+        except Exception as error:
+            # Whatever broke, the report says so: an old report must not be taken for this run's.
+            report = reports.broken(f"{type(error).__name__}: {error}", labels, now)
+        where = Path(args["report_dir"])
+        where = where if where.is_absolute() else Path.cwd() / where
+        summary = reports.text(report)
+        if not self._task.check_mode:
+            write(where, report)
+            summary += f"\n\nReport: {where / 'report.html'}\n        {where / 'report.json'}"
+        display.display(summary, color=COLOURS.get(report["exit_code"]))
+        result: Dict[str, Any] = {
+            "changed": False,
+            "exit_code": report["exit_code"],
+            "summary": summary,
+            "counts": report["counts"],
+            "findings": report["findings"],
+            "report_dir": str(where),
+        }
+        broken = report["exit_code"] == EXIT_BROKEN
+        if broken or (args["fail"] and report["exit_code"] != EXIT_OK):
+            result["failed"] = True
+            result["msg"] = message(report)
+        return result
+
+
+COLOURS = {EXIT_OK: "green", EXIT_FAIL: "red", EXIT_UNKNOWN: "yellow", EXIT_BROKEN: "red"}
+
+
+def message(report: Dict[str, Any]) -> str:
+    """The one line a failed task ends with."""
+    code = report["exit_code"]
+    names = [f"{f['id']} {f['scope']}" for f in report["findings"]]
+    if code == EXIT_FAIL:
+        failed = [n for n, f in zip(names, report["findings"]) if f["verdict"] == "fail"]
+        return f"[MS-CHK-001] {len(failed)} check(s) failed: {', '.join(failed)}. Evidence and fixes stand above."
+    if code == EXIT_UNKNOWN:
+        open_ = [n for n, f in zip(names, report["findings"]) if f["verdict"] == "unknown" and f["matters"]]
+        return f"[MS-CHK-002] {len(open_)} check(s) that matter could not be made: {', '.join(open_)}."
+    return f"[MS-CHK-003] The observations could not be judged: {report.get('error', 'there are none')}."
+
+
+def flatten(items: Any) -> List[Any]:
+    """One list of observations out of a list of them or of lists of them, one per host; None is skipped."""
+    out: List[Any] = []
+    for item in items:
+        if isinstance(item, list):
+            out += flatten(item)
+        elif item is not None:
+            out.append(item)
+    return out
+
+
+def write(where: Path, report: Dict[str, Any]) -> None:
+    """report.json and report.html, each replaced as a whole."""
+    where.mkdir(parents=True, exist_ok=True)
+    replace(where / "report.json", json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    replace(where / "report.html", html(report))
+
+
+def replace(path: Path, content: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as handle:
+        handle.write(content)
+    temporary = Path(handle.name)
+    # The report holds no secrets and is meant to be read.
+    temporary.chmod(0o644)
+    temporary.replace(path)
+
+
+def html(report: Dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(TEMPLATES)), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(report=report, words=reports.WORDS)

@@ -1,0 +1,201 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report: one model that the terminal, JSON and HTML show alike."""
+
+from __future__ import annotations
+
+import textwrap
+from datetime import datetime, timezone
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import AREAS
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import (
+    EXIT_FAIL,
+    EXIT_OK,
+    EXIT_UNKNOWN,
+    FAIL,
+    NA,
+    ORDER,
+    PASS,
+    UNKNOWN,
+    WARN,
+    Finding,
+    counts,
+    exit_code,
+    natural,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailPlan
+
+FORMAT = 1
+WORDS = {PASS: "PASS", WARN: "WARN", FAIL: "FAIL", UNKNOWN: "UNKNOWN", NA: "N/A"}
+OUTCOMES = {
+    EXIT_OK: "every check passed or is an explained warning",
+    EXIT_FAIL: "something is broken",
+    EXIT_UNKNOWN: "something that matters could not be tested",
+}
+
+#: The stations of a message, with the checks that speak for each.
+INBOUND: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("DNS", ("E1", "E2", "E3", "E4", "E5", "E10", "I1", "I2", "I3", "I4", "I5", "J3")),
+    ("edge", ("C1", "C5", "L8")),
+    ("tunnel", ("C2", "L15")),
+    ("mail server", ("C4", "K1", "K2", "K3", "L1", "L6", "L9", "L10", "L11")),
+    ("mailbox", ("P5",)),
+)
+OUTBOUND: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("submission", ("C3", "L13", "L14")),
+    ("signatures", ("G1", "G3", "G4", "G6", "G7", "G10")),
+    ("edge", ("A1", "A2", "A3", "A4", "A5", "A7", "B1", "B3")),
+    ("policies", ("F1", "F2", "F10", "H1", "H2", "H7")),
+    ("receiver", ("P1", "P2", "P3", "P4")),
+)
+
+
+def build(plan: MailPlan, findings: Sequence[Finding], labels: Iterable[str], now: float) -> Dict[str, Any]:
+    """The report as JSON types. labels: what ran in place of a real part, shown in every output."""
+    code = exit_code(findings)
+    generated = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "format": FORMAT,
+        "generated": generated,
+        "exit_code": code,
+        "outcome": OUTCOMES.get(code, "the run itself broke"),
+        "counts": counts(findings),
+        "labels": sorted({str(label) for label in labels}),
+        "domains": [_path(plan, d, findings) for d in plan.domains],
+        "areas": _areas(findings),
+        "findings": [f.to_data() for f in findings],
+    }
+
+
+def broken(message: str, labels: Iterable[str], now: float) -> Dict[str, Any]:
+    """The report of a run that could not be judged."""
+    return {
+        "format": FORMAT,
+        "generated": datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "exit_code": 3,
+        "outcome": "the run itself broke",
+        "error": message,
+        "counts": counts(()),
+        "labels": sorted({str(label) for label in labels}),
+        "domains": [],
+        "areas": [],
+        "findings": [],
+    }
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    return min(verdicts, key=ORDER.index, default=NA)
+
+
+def _areas(findings: Sequence[Finding]) -> List[Dict[str, Any]]:
+    out = []
+    for letter, name in AREAS.items():
+        mine = [f for f in findings if f.id[0] == letter]
+        if mine:
+            out.append(
+                {"letter": letter, "name": name, "verdict": worst(f.verdict for f in mine), "counts": counts(mine)}
+            )
+    return out
+
+
+def _path(plan: MailPlan, domain: DomainPlan, findings: Sequence[Finding]) -> Dict[str, Any]:
+    edges = [e for e in plan.edges if e.host in (*domain.edges, domain.egress)]
+    home = next(h for h in plan.homes if h.host == domain.home)
+    marks = {domain.name, domain.zone, domain.home, home.server_name, *domain.mail_hosts}
+    marks |= {e.host for e in edges} | {a for e in edges for a in addresses_of(e)}
+    mine = [f for f in findings if _relates(f.scope, marks)]
+    details = {
+        "DNS": f"MX {', '.join(domain.mail_hosts)}",
+        "edge": ", ".join(f"{e.host} {' '.join(addresses_of(e))}" for e in edges),
+        "tunnel": "frp, PROXY v2",
+        "mail server": f"{home.server_name} at {home.host}",
+        "mailbox": ", ".join(a.address for a in domain.accounts[:2]) or "none",
+        "submission": "465, implicit TLS",
+        "signatures": "DKIM " + " + ".join(domain.dkim.algorithms),
+        "policies": f"SPF, DMARC p={domain.dmarc.policy}",
+        "receiver": ", ".join(c.address for c in plan.canaries) or "no canary declared",
+    }
+
+    def leg(stations: Sequence[Tuple[str, Tuple[str, ...]]]) -> List[Dict[str, Any]]:
+        rows = []
+        for name, checks in stations:
+            found = [f for f in mine if f.id in checks and f.verdict != NA]
+            trouble = sorted({f.id for f in found if f.verdict in (FAIL, WARN, UNKNOWN)}, key=natural)
+            rows.append(
+                {"name": name, "detail": details[name], "verdict": worst(f.verdict for f in found), "checks": trouble}
+            )
+        return rows
+
+    return {
+        "name": domain.unicode_name or domain.name,
+        "verdict": worst(f.verdict for f in mine if f.verdict != NA),
+        "inbound": leg(INBOUND),
+        "outbound": leg(OUTBOUND),
+    }
+
+
+def _relates(scope: str, marks: Iterable[str]) -> bool:
+    """Whether a scope names one of the domain's things: alone, before a slash or port, or after a slash."""
+    parts = {scope, scope.rpartition(":")[0], *scope.split("/")}
+    parts |= {p.rpartition(":")[0] for p in scope.split("/")}
+    return bool(parts & set(marks))
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    totals = report["counts"]
+    shown = ", ".join(f"{totals[v]} {WORDS[v].lower()}" for v in ORDER if totals[v])
+    names = ", ".join(d["name"] for d in report["domains"])
+    return f"Verify {names}: {shown or 'nothing was judged'} ({report['outcome']}; exit {report['exit_code']})"
+
+
+def text(report: Mapping[str, Any], width: int = 110) -> str:
+    """What the terminal shows: trouble in full, worst first; what passed in one line for each area."""
+    lines = [headline(report)]
+    lines += [f"  ! {label}" for label in report["labels"]]
+    if report.get("error"):
+        lines.append(f"  {report['error']}")
+    for row in report["findings"]:
+        if row["verdict"] in (FAIL, WARN):
+            lines += ["", *_entry(row, width)]
+    lines += _unknowns(report["findings"], width)
+    passed = [f"{a['letter']} {a['counts'][PASS]}" for a in report["areas"] if a["counts"][PASS]]
+    if passed:
+        lines += ["", f"PASS     {' · '.join(passed)}  (checks passed, by area)"]
+    if report["counts"][NA]:
+        lines.append(f"N/A      {report['counts'][NA]}")
+    return "\n".join(lines)
+
+
+def _entry(row: Mapping[str, Any], width: int) -> List[str]:
+    lines = [f"{WORDS[row['verdict']]:<8} {row['id']:<4} {row['scope']}: {row['title']}"]
+    for label, key in (("seen", "observed"), ("want", "expected"), ("fix", "fix")):
+        if row[key]:
+            lines += textwrap.wrap(
+                f"{label}: {row[key]}",
+                width,
+                initial_indent=" " * 14,
+                subsequent_indent=" " * 20,
+                break_long_words=False,
+            )
+    lines += [f"{'':14}| {line}"[:width] for line in row["evidence"][:6]]
+    return lines
+
+
+def _unknowns(rows: Sequence[Mapping[str, Any]], width: int) -> List[str]:
+    """Unknowns in groups: those that follow from one failure together, the others by what is in the way."""
+    groups: Dict[Tuple[str, ...], List[str]] = {}
+    for row in rows:
+        if row["verdict"] == UNKNOWN:
+            why = f"not judged, because of {', '.join(row['because'])}" if row["because"] else row["observed"]
+            weight = "" if row["matters"] or row["because"] else " (does not decide the outcome)"
+            groups.setdefault((f"{why}{weight}",), []).append(f"{row['id']} {row['scope']}")
+    lines: List[str] = []
+    for (why,), members in groups.items():
+        lines += ["", f"UNKNOWN  {why}"[: width * 2]]
+        lines += textwrap.wrap(
+            ", ".join(members), width, initial_indent=" " * 14, subsequent_indent=" " * 14, break_long_words=False
+        )
+    return lines
