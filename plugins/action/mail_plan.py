@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
-        inventory = Inventory(variables, self._templar)
+        inventory = Inventory(variables, self._templar, self._loader)
         raw = inventory.raw_intent()
         try:
             intent = read_intent(raw, origin)

@@ -38,8 +38,8 @@ class ActionModule(ActionBase):
         return result
 
     def _values(self, refs: list[str], variables: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-        inventory = Inventory(variables, self._templar)
-        store = SecretStore(state_directory(variables.get("inventory_dir")), getattr(self._loader, "_vault", None))
+        inventory = Inventory(variables, self._templar, self._loader)
+        store = SecretStore(state_directory(variables), getattr(self._loader, "_vault", None))
         values: dict[str, str] = {}
         made: dict[str, str] = {}
         missing: list[Problem] = []

@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         dry = bool(self._task.check_mode)
         try:
-            directory = state_directory(variables.get("inventory_dir"))
+            directory = state_directory(variables)
             store = SecretStore(directory, getattr(self._loader, "_vault", None))
             authority = Authority(directory / "tunnel", datetime.datetime.now(datetime.timezone.utc), dry=dry)
             pairs = {

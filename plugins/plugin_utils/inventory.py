@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.template import Templar
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import RawIntent
 
@@ -33,6 +34,10 @@ def origin(value: Any) -> str:
     return f"{Path(tag.path).name}:{tag.line_num}" if tag.line_num else Path(tag.path).name
 
 
+def _path(problem: Problem) -> str:
+    return problem.where.split(" (")[0]
+
+
 def _at_or_below(path: str, other: str) -> bool:
     return path == other or path.startswith((f"{other}.", f"{other}["))
 
@@ -40,9 +45,10 @@ def _at_or_below(path: str, other: str) -> bool:
 class Inventory:
     """Templated access to the interface's variables; references that lead nowhere become problems, not tracebacks."""
 
-    def __init__(self, task_vars: Mapping[str, Any], templar: Any) -> None:
+    def __init__(self, task_vars: Mapping[str, Any], templar: Any, loader: Any) -> None:
         self._vars = task_vars
         self._templar = templar
+        self._loader = loader
         self.problems: list[Problem] = []
 
     def raw_intent(self) -> RawIntent:
@@ -53,9 +59,10 @@ class Inventory:
             for host in groups.get(group, ()):
                 hosts.setdefault(str(host), {"groups": []})["groups"].append(group)
         for host, entry in hosts.items():
-            variables = self._vars["hostvars"][host]
+            variables = self._vars["hostvars"].raw_get(host)
             if "mail_host" in variables:
-                entry["mail_host"] = self._plain(lambda v=variables: v["mail_host"], f"hosts.{host}.mail_host")
+                templar = Templar(loader=self._loader, variables=variables)
+                entry["mail_host"] = self._walk(variables, "mail_host", f"hosts.{host}.mail_host", templar)
         return RawIntent(
             mail_domains=self._variable("mail_domains"),
             mail_operator=self._variable("mail_operator"),
@@ -67,8 +74,8 @@ class Inventory:
 
     def without_consequences(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems that are not about a value which could not be had in the first place."""
-        unresolved = [p.where for p in self.problems]
-        return [p for p in problems if not any(_at_or_below(p.where.split(" (")[0], path) for path in unresolved)]
+        unresolved = [_path(p) for p in self.problems]
+        return [p for p in problems if not any(_at_or_below(_path(p), path) for path in unresolved)]
 
     def secret(self, path: str) -> str | None:
         """The value behind a reference such as ``mail_operator.dns.token`` or ``hosts.vps1.mail_host.ptr.secret``.
@@ -93,26 +100,32 @@ class Inventory:
     def _variable(self, name: str) -> Any:
         if name not in self._vars:
             return None
-        return self._plain(lambda: self._templar.template(self._vars[name]), name)
+        return self._walk(self._vars, name, name, self._templar)
 
-    def _plain(self, get: Any, path: str) -> Any:
-        """Templated lazily by ansible-core: walked once here, so that what is undefined is reported with its path."""
+    def _walk(self, container: Any, key: Any, path: str, templar: Any) -> Any:
+        """container[key], templated leaf by leaf, so that each undefined one is reported with its own path.
+
+        Templated as a whole, one undefined variable would hide every other mistake beside it.
+        """
+        place = ""
         try:
-            value = get()
-            if isinstance(value, Mapping):
-                return {k: self._plain(lambda m=value, k=k: m[k], f"{path}.{k}") for k in value}
-            if isinstance(value, (list, tuple)):
-                return [self._plain(lambda s=value, i=i: s[i], f"{path}[{i}]") for i in range(len(value))]
+            value = container[key]
+            place = origin(value)
+            if not isinstance(value, (Mapping, list, tuple)):
+                value = templar.template(value)
         except AnsibleError as error:
-            reason = str(error).splitlines()[0]
             self.problems.append(
                 Problem(
                     "MS-INT-029",
-                    path,
-                    reason,
+                    f"{path} ({place})" if place else path,
+                    str(error).splitlines()[0],
                     "define the variable (vaulted: ansible-vault create …), or correct its name",
                 )
             )
-            # Anything non-empty, so that the reader does not report a second mistake for the same key.
+            # Anything non-empty: what the reader says about it is dropped, see without_consequences.
             return "unresolved"
+        if isinstance(value, Mapping):
+            return {k: self._walk(value, k, f"{path}.{k}", templar) for k in value}
+        if isinstance(value, (list, tuple)):
+            return [self._walk(value, i, f"{path}[{i}]", templar) for i in range(len(value))]
         return value

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,22 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 VAULT_HEADER = "$ANSIBLE_VAULT;"
 
 
-def state_directory(inventory_dir: str | None) -> Path:
-    """The state's directory for an inventory; it is made by the first write, with mode 0700."""
-    if not inventory_dir:
-        raise MailsteadError.one(
-            "MS-STATE-001",
-            "inventory",
-            "the inventory is not a directory on disk",
-            "use -i inventory/<name> (a directory)",
-        )
-    return Path(inventory_dir) / ".mailstead"
+def state_directory(variables: Mapping[str, Any]) -> Path:
+    """The state's directory, beside the inventory; it is made by the first write, with mode 0700.
+
+    variables: a task's. The same for every host of a run: it goes by what was given with -i, because the magic variable
+    inventory_dir is undefined for the implicit localhost and may be a directory deeper for others.
+    """
+    for source in variables.get("ansible_inventory_sources") or ():
+        path = Path(str(source))
+        if path.exists():
+            return (path if path.is_dir() else path.parent) / ".mailstead"
+    raise MailsteadError.one(
+        "MS-STATE-001",
+        "inventory",
+        "the inventory is not on disk, so there is no place to keep what is generated",
+        "use -i inventory/<name> (a directory)",
+    )
 
 
 def write_private(path: Path, text: str) -> None:

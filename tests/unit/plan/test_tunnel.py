@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -100,11 +100,12 @@ def test_what_holds_for_every_tunnel(inventory: Any) -> None:
 
 
 def test_strangers_to_the_plan_are_refused() -> None:
-    for build in (
+    builds: list[Callable[[], object]] = [
         lambda: server_config(plan_a(), "vps9", "/d"),
         lambda: home_config(plan_a(), "vps1", "vps1", "/d", SECRET),
         lambda: edge_config(plan_a(), "home", "/d", SECRET),
-    ):
+    ]
+    for build in builds:
         with pytest.raises(MailsteadError) as caught:
             build()
         assert caught.value.problems[0].code == "MS-PLAN-003"

@@ -28,7 +28,7 @@ def code_of(caught: pytest.ExceptionInfo[MailsteadError]) -> str:
 
 
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
-    store = SecretStore(state_directory(str(tmp_path)), None)
+    store = SecretStore(state_directory({"ansible_inventory_sources": [str(tmp_path)]}), None)
     assert store.get("me@example.com") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -36,7 +36,7 @@ def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
 def test_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        store = SecretStore(state_directory(str(tmp_path)), None)
+        store = SecretStore(state_directory({"ansible_inventory_sources": [str(tmp_path)]}), None)
         value, path = store.make("me@example.com")
     finally:
         os.umask(before)
@@ -85,9 +85,17 @@ def test_a_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
     assert code_of(caught) == "MS-STATE-003" and list(tmp_path.iterdir()) == []
 
 
-def test_an_inventory_that_is_no_directory(tmp_path: Path) -> None:
+def test_the_state_is_beside_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("all:\n")
+    for source in (tmp_path, tmp_path / "hosts.yml"):
+        found = state_directory({"ansible_inventory_sources": ["home,vps1,", str(source)]})
+        assert found == tmp_path / ".mailstead"
+
+
+@pytest.mark.parametrize("variables", [{}, {"ansible_inventory_sources": ["home,vps1,"]}])
+def test_an_inventory_that_is_not_on_disk(variables: dict[str, list[str]]) -> None:
     with pytest.raises(MailsteadError) as caught:
-        state_directory(None)
+        state_directory(variables)
     assert code_of(caught) == "MS-STATE-001"
 
 
