@@ -17,7 +17,8 @@ from pathlib import Path
 
 #: "<22>Nov 21 11:47:26 postfix/smtpd[7]: text": priority and time are left out, the container's log has its own.
 _SYSLOG = re.compile(rb"^<\d+>(?:\w{3} [ \d]\d \d\d:\d\d:\d\d )?")
-STOP_SECONDS = 5
+#: The milters take five seconds to notice a signal and have nothing to lose.
+STOP_SECONDS = 2
 
 
 def serve_syslog(path: Path = Path("/dev/log")) -> None:
@@ -40,20 +41,21 @@ def supervise(commands: Sequence[Sequence[str]]) -> int:
     """Start programs that stay in the foreground; end them all when one ends or when told to. Returns an exit status."""
     running = {subprocess.Popen(list(c), start_new_session=True).pid: c[0] for c in commands}
     stopping = False
+    status = 0
 
     def stop(*_: object) -> None:
         nonlocal stopping
         stopping = True
+        signal.alarm(STOP_SECONDS)
         for pid in running:
             os.kill(pid, signal.SIGTERM)
 
     def give_up(*_: object) -> None:
-        os._exit(1)
+        os._exit(status)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGALRM, give_up)
-    status = 0
     while running:
         # As the first process it also inherits orphans, whose ends are nobody's concern.
         pid, code = os.waitpid(-1, 0)
@@ -61,6 +63,5 @@ def supervise(commands: Sequence[Sequence[str]]) -> int:
         if name is not None and not stopping:
             print(f"lab-run: {name} has ended with {os.waitstatus_to_exitcode(code)}", flush=True)
             status = 1
-            signal.alarm(STOP_SECONDS)
             stop()
     return status
