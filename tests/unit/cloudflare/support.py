@@ -16,6 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconci
     reconcile,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import Answer, TransportError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
 
@@ -100,8 +101,11 @@ class Bench:
         return [record.to_json(state.zone) for record in state.snapshot().values()]
 
     def facts(self, zone: str = ZONE) -> list[dict[str, Any]]:
-        """The records without what differs from run to run (ids, times)."""
+        """The records without what differs from run to run (ids, times) or only in spelling (quotation marks)."""
         found = [{k: r.get(k) for k in FACTS} for r in self.records(zone)]
+        for record in found:
+            if record["type"] == "TXT":
+                record["content"] = rdata.txt_decode(str(record["content"]))
         return sorted(found, key=repr)
 
 
