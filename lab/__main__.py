@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m lab up|down|clean|status|exec``."""
+"""``python -m lab up|down|clean|status|site|exec``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker.errors
 
-from lab import engine, lifecycle, paths, wiring
+from lab import engine, lifecycle, paths, site, wiring
 from lab.console import LabError
 from lab.topology import CONTROLLER, HOSTS
 
@@ -47,6 +47,7 @@ def main(argv: list[str]) -> int:
     verbs.add_parser("down", help="remove everything but the images")
     verbs.add_parser("clean", help="remove the images and build/lab too")
     verbs.add_parser("status", help="what is up and how to log in")
+    verbs.add_parser("site", help="start the lab, build the mail system in it with site.yml, and judge it")
     inside = verbs.add_parser("exec", help="run a program as a machine of the home network")
     inside.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
@@ -57,6 +58,8 @@ def main(argv: list[str]) -> int:
             lifecycle.down()
         elif options.verb == "clean":
             lifecycle.clean()
+        elif options.verb == "site":
+            return site.site(controller_environment())
         elif options.verb == "exec":
             run_in_lab(options.command[1:] if options.command[:1] == ["--"] else options.command)
         else:

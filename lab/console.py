@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print one line."""
         with self._lock:
-            print(f"[lab {time.monotonic() - self._begin:6.1f} s] {text}", file=sys.stderr, flush=True)
+            print(f"[lab {time.monotonic() - self._begin:6.1f} s] {text}", flush=True)
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass
 
 import dns.dnssec
+import dns.dnssectypes
 import dns.name
 import dns.rdtypes.ANY.DNSKEY
 from cryptography.hazmat.primitives import serialization
@@ -53,7 +54,7 @@ def _ds(zone: str, pem: str) -> str:
     private = serialization.load_pem_private_key(pem.encode(), None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{paths.DNS_KEYS}: the key of {zone or '.'} is not an elliptic curve key")
-    dnskey = dns.dnssec.make_dnskey(private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
+    dnskey = dns.dnssec.make_dnskey(private.public_key(), dns.dnssectypes.Algorithm.ECDSAP256SHA256, flags=257)
     return str(dns.dnssec.make_ds(dns.name.from_text(zone + "."), dnskey, "SHA256"))
 
 

@@ -43,7 +43,7 @@ def require_root() -> None:
         )
 
 
-def connect(timeout: float = 600) -> Any:
+def connect(timeout: int = 600) -> Any:
     """A client of the running engine, or None when none answers. timeout: seconds for one request."""
     try:
         client = docker.from_env(timeout=timeout)

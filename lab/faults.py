@@ -101,9 +101,7 @@ def set_record(name: str, type: str, values: tuple[str, ...], ttl: int = 60) -> 
     """
     zone, server = _home_of(name)
     keyring = dns.tsigkeyring.from_text({ADMIN_KEY: secrets.load().tsig_admin})
-    update = dns.update.UpdateMessage(
-        zone.name + ".", keyring=keyring, keyalgorithm=dns.name.from_text(TSIG_ALGORITHM)
-    )
+    update = dns.update.UpdateMessage(zone.name + ".", keyring=keyring, keyalgorithm=dns.name.from_text(TSIG_ALGORITHM))
     owner = dns.name.from_text(name)
     update.delete(owner, type)
     for value in values:
@@ -134,6 +132,8 @@ def flush(name: str) -> None:
     for machine, config in (("resolver", "/lab/dns/unbound.conf"), ("vps1", ""), ("home", "")):
         container = client.containers.get(host(machine).container)
         words = ["unbound-control", *(["-c", config] if config else []), "flush_zone", name]
-        result = container.exec_run(["sh", "-c", 'command -v unbound-control >/dev/null || exit 0; exec "$@"', "-", *words])
+        result = container.exec_run(
+            ["sh", "-c", 'command -v unbound-control >/dev/null || exit 0; exec "$@"', "-", *words]
+        )
         if result.exit_code and machine == "resolver":
             raise LabError(f"{machine}: {result.output.decode(errors='replace').strip()}")

@@ -39,7 +39,7 @@ def holds(client: Any, machine: Host, check: Check) -> str:
         if isinstance(check, TcpCheck):
             return netns.call(CONTROLLER.namespace, lambda: _connect(check))
         return netns.call(CONTROLLER.namespace, lambda: _ask(check))
-    except Exception as error:  # noqa: BLE001 - anything that goes wrong here means "not yet healthy"
+    except Exception as error:
         return f"{check}: {error}"
 
 
@@ -74,8 +74,11 @@ def problems(client: Any, machine: Host) -> list[str]:
     return []
 
 
-def await_all(client: Any, machines: tuple[Host, ...], deadline: float = DEADLINE) -> None:
-    """Wait until every machine is healthy. Raises LabError that names each one that is not, with its last words."""
+def await_all(client: Any, machines: tuple[Host, ...], announce: bool = True, deadline: float = DEADLINE) -> None:
+    """Wait until every machine is healthy. announce: say when each one is.
+
+    Raises LabError that names each one that is not, with its last words.
+    """
     begin = time.monotonic()
     last: dict[str, list[str]] = {}
 
@@ -85,7 +88,7 @@ def await_all(client: Any, machines: tuple[Host, ...], deadline: float = DEADLIN
 
     def follow(machine: Host) -> None:
         wait_until(lambda: healthy(machine), deadline, every=0.2)
-        if not last[machine.name]:
+        if announce and not last[machine.name]:
             CONSOLE.say(f"{machine.name}: healthy after {time.monotonic() - begin:.1f} s")
 
     with concurrent.futures.ThreadPoolExecutor(len(machines) or 1) as workers:

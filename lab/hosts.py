@@ -46,6 +46,9 @@ def options(machine: Host) -> dict[str, Any]:
 def fingerprint(machine: Host, image_id: str, files: dict[str, render.File]) -> str:
     """What a container made now would be made from."""
     state = hashlib.sha256(repr((machine, image_id, options(machine))).encode())
+    for code in machine.code:
+        for file in sorted((paths.ROOT / code).rglob("*.py")):
+            state.update(file.read_bytes())
     for path in sorted(files):
         state.update(f"\0{path}\0{files[path].mode}\0".encode() + files[path].content)
     return state.hexdigest()[:24]

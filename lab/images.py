@@ -143,9 +143,7 @@ def _import_rootfs(client: Any, tag: str) -> None:
         with tarfile.open(archive, "w") as tar:
             tar.add(target, ".", filter=_without_devices)
         repository, version = tag.rsplit(":", 1)
-        client.api.import_image(
-            str(archive), repository=repository, tag=version, changes=[f"LABEL {LABEL}=1"]
-        )
+        client.api.import_image(str(archive), repository=repository, tag=version, changes=[f"LABEL {LABEL}=1"])
 
 
 def _without_devices(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -205,7 +203,7 @@ def used() -> set[str]:
 
 def remove_all(client: Any) -> list[str]:
     """Remove every image that carries our label, newest first. Returns their names."""
-    removed = []
+    removed: list[str] = []
     found = client.images.list(filters={"label": f"{LABEL}=1"})
     for image in sorted(found, key=lambda i: i.attrs["Created"], reverse=True):
         removed += image.tags or [image.short_id]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,38 @@ from lab.console import CONSOLE, LabError
 from lab.frp import build as frp
 from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, Host
 
+LOCK = Path("/run/lock/mailstead-lab.lock")
+
 #: Machines that others need while they start; the rest follows at once, without waiting for these to be healthy.
 FIRST = ("router", "cpe", "dns", "resolver")
 WORKERS = 6
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """There is one lab on a machine, so one harness at a time; the next one waits and says so."""
+    with LOCK.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            CONSOLE.say("another run is changing the lab: waiting for it ...")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def up(only: tuple[str, ...] = ()) -> None:
+    """Bring the lab to the state of the topology, alone. See :func:`_up`."""
+    engine.require_root()
+    with _alone():
+        _up(only)
+
+
+def _up(only: tuple[str, ...]) -> None:
     """Bring the lab to the state of the topology. only: names of machines, for trying things; default is all.
 
     Raises LabError, with everything left as it is so that it can be looked at.
     """
     begin = time.monotonic()
-    engine.require_root()
     engine.ensure_tools()
     client = engine.ensure()
     paths.private_dir(paths.BUILD)
@@ -44,17 +65,19 @@ def up(only: tuple[str, ...] = ()) -> None:
 
     wanted = {m.name: _spec(client, m, tags, facts) for m in machines}
     running = hosts.existing(client)
-    if _matches(machines, wanted, running):
+    unchanged = _matches(machines, wanted, running)
+    if unchanged:
         _rewire(client, machines, running)
     else:
         if running:
             CONSOLE.say("the running lab differs from its description: starting afresh")
             _teardown(client)
         _start(client, machines, tags, wanted, facts)
-    health.await_all(client, machines)
+    health.await_all(client, machines, announce=not unchanged)
     acme = any(m.name == "acme" for m in machines)
     trust.install(client, machines, facts.authority, trust.acme_root(client) if acme else b"")
-    CONSOLE.say(f"the lab is up: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
+    state = "runs as described" if unchanged else "is up"
+    CONSOLE.say(f"the lab {state}: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
 
 
 def _artefacts(client: Any, machines: tuple[Host, ...]) -> dict[str, str]:
@@ -152,6 +175,11 @@ def _start(
 def down() -> None:
     """Remove every container, network, volume, namespace, route and control group of ours. Images stay."""
     engine.require_root()
+    with _alone():
+        _down()
+
+
+def _down() -> None:
     client = engine.connect()
     if client is None:
         # Nothing of ours can run without it, but what the kernel holds can be left over.
@@ -169,10 +197,12 @@ def _teardown(client: Any) -> None:
     groups = [c.id for c in containers.values()] + [i for v in volumes for i in _inner_containers(v)]
     wiring.remove_controller()
     if containers:
-        with CONSOLE.step(f"removing {len(containers)} machines"):
-            with concurrent.futures.ThreadPoolExecutor(WORKERS) as workers:
-                for job in [workers.submit(_remove, c) for c in containers.values()]:
-                    job.result()
+        with (
+            CONSOLE.step(f"removing {len(containers)} machines"),
+            concurrent.futures.ThreadPoolExecutor(WORKERS) as workers,
+        ):
+            for job in [workers.submit(_remove, c) for c in containers.values()]:
+                job.result()
     for volume in volumes:
         volume.remove(force=True)
     for net in client.networks.list(filters={"label": f"{LABEL}=1"}):
@@ -205,12 +235,14 @@ def _remove_groups(identifiers: list[str]) -> None:
 
 def clean() -> None:
     """down(), and remove the images that carry our label, and build/lab."""
-    down()
-    client = engine.connect()
-    if client is not None:
-        names = images.remove_all(client)
-        CONSOLE.say(f"removed {len(names)} images")
-    shutil.rmtree(paths.BUILD, ignore_errors=True)
+    engine.require_root()
+    with _alone():
+        _down()
+        client = engine.connect()
+        if client is not None:
+            names = images.remove_all(client)
+            CONSOLE.say(f"removed {len(names)} images")
+        shutil.rmtree(paths.BUILD, ignore_errors=True)
 
 
 def status() -> int:

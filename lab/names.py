@@ -160,7 +160,7 @@ REVERSE_ZONES = (
 
 def covers(zone: str, name: str) -> bool:
     """Whether a name is the zone's apex or below it; every name is below the root."""
-    return zone == "" or name == zone or name.endswith("." + zone)
+    return zone in ("", name) or name.endswith("." + zone)
 
 
 def _in(zone: str, records: tuple[Record, ...]) -> tuple[Record, ...]:

@@ -41,7 +41,7 @@ def call(namespace: str, function: Callable[[], T]) -> T:
             finally:
                 os.close(descriptor)
             outcome.value = function()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
+        except BaseException as error:
             outcome.error = error
 
     thread = threading.Thread(target=inside, name=f"netns-{namespace}")

@@ -49,7 +49,10 @@ class Source:
 def _indexes() -> list[Source]:
     form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
     out = subprocess.run(
-        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], check=True, capture_output=True, text=True
+        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     found = []
     for line in out.splitlines():
@@ -117,7 +120,8 @@ def prepare_apt() -> None:
         directory.mkdir(parents=True, exist_ok=True)
     (base / "status").touch()
     lines = [
-        f"deb {'[signed-by=' + s.signed_by + '] ' if s.signed_by else ''}{s.uri} {s.suite} {s.component}" for s in sources()
+        f"deb {'[signed-by=' + s.signed_by + '] ' if s.signed_by else ''}{s.uri} {s.suite} {s.component}"
+        for s in sources()
     ]
     paths.write_if_changed(base / "sources.list", "\n".join(lines) + "\n", 0o644)
     with CONSOLE.step("packages: reading the indexes"):
@@ -141,9 +145,7 @@ def listed(file: Path) -> tuple[str, ...]:
 
 def _closure(packages: Iterable[str]) -> list[str]:
     """File names of these packages and all they depend on, from nothing installed and nothing downloaded."""
-    out = _run(
-        _apt("apt-get", "install", "--print-uris", "-y", *MINIMAL, *packages), f"resolving {' '.join(packages)}"
-    )
+    out = _run(_apt("apt-get", "install", "--print-uris", "-y", *MINIMAL, *packages), f"resolving {' '.join(packages)}")
     return re.findall(r"(?m)^'[^']+' (\S+) \d+", out)
 
 
@@ -278,7 +280,16 @@ def debootstrap(target: Path) -> None:
 
 def install(*packages: str) -> None:
     """Install packages on this machine. Raises LabError."""
-    argv = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    argv = [
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "install",
+        "-q",
+        "-y",
+        "--no-install-recommends",
+        *packages,
+    ]
     try:
         _run(argv, f"installing {' '.join(packages)}")
     except LabError:

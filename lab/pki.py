@@ -126,7 +126,5 @@ def dkim_key(name: str) -> tuple[bytes, str]:
     if not key_file.is_file():
         paths.write_if_changed(key_file, _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
     key = serialization.load_pem_private_key(key_file.read_bytes(), None)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return key_file.read_bytes(), "v=DKIM1; k=rsa; p=" + "".join(public.decode().split("\n")[1:-2])
