@@ -96,9 +96,7 @@ class Entry:
 def entries(file: str) -> list[Entry]:
     """The recorded requests of one file."""
     data = json.loads((RECORDED / f"{file}.json").read_text())
-    return [
-        Entry(file, number, e["label"], e["request"], e["status"], e["response"]) for number, e in enumerate(data)
-    ]
+    return [Entry(file, number, e["label"], e["request"], e["status"], e["response"]) for number, e in enumerate(data)]
 
 
 class Material:
@@ -131,9 +129,7 @@ class Material:
             .not_valid_before(now - datetime.timedelta(days=10))
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(
-                x509.SubjectAlternativeName(
-                    [x509.DNSName("mail.example.com"), x509.DNSName("mta-sts.example.com")]
-                ),
+                x509.SubjectAlternativeName([x509.DNSName("mail.example.com"), x509.DNSName("mta-sts.example.com")]),
                 critical=False,
             )
         )

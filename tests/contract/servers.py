@@ -19,7 +19,6 @@ from lab.standin.server.registry import Registry, Settings
 from lab.standin.server.schema import JsonObject
 from lab.standin.server.store import Store
 from lab.standin.server.tokens import Authenticator
-
 from tests.contract.replay import Who
 
 Json = Any
@@ -76,10 +75,11 @@ class InProcess:
 
     def call(self, request: Json, who: Who) -> tuple[int, Json]:
         """Status and body, as the HTTP server would answer."""
-        if who.name:
-            token = self.authenticator.basic(who.name, who.secret, LOOPBACK)
-        else:
-            token = self.authenticator.bearer(who.secret, LOOPBACK)
+        token = (
+            self.authenticator.basic(who.name, who.secret, LOOPBACK)
+            if who.name
+            else self.authenticator.bearer(who.secret, LOOPBACK)
+        )
         if token is None:
             return 401, None
         # Through JSON, as on the wire: nothing that only Python can express gets past.
@@ -105,9 +105,7 @@ class OverHttp:
         body = json.dumps(request).replace(str(self.etc), str(self.inside))
         connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
         try:
-            connection.request(
-                "POST", "/jmap", body, {"Authorization": scheme, "Content-Type": "application/json"}
-            )
+            connection.request("POST", "/jmap", body, {"Authorization": scheme, "Content-Type": "application/json"})
             response = connection.getresponse()
             text = response.read().decode().replace(str(self.inside), str(self.etc))
         finally:

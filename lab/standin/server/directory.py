@@ -124,7 +124,9 @@ class Directory:
         return result
 
     # -- recipients -------------------------------------------------------------------------------------------------
-    def resolve(self, address: str, custom_rule: Callable[[JsonObject, str], Any], catch_all: bool = True) -> Resolution:
+    def resolve(
+        self, address: str, custom_rule: Callable[[JsonObject, str], Any], catch_all: bool = True
+    ) -> Resolution:
         """Where mail for an address goes. ``custom_rule`` evaluates a domain's own sub-addressing expression."""
         local, at, domain_part = address.lower().rpartition("@")
         found = self._view.domains.get(domain_part)

@@ -203,7 +203,9 @@ PLAIN_FUNCTIONS: dict[str, Callable[[list[Value]], Value]] = {
     "lines": lambda v: list(to_text(v[0]).splitlines()),
     "substring": lambda v: to_text(v[0])[int(_number(to_text(v[1]))) :][: int(_number(to_text(v[2])))],
     "strip_prefix": lambda v: to_text(v[0])[len(to_text(v[1])) :] if to_text(v[0]).startswith(to_text(v[1])) else "",
-    "strip_suffix": lambda v: to_text(v[0]).removesuffix(to_text(v[1])) if to_text(v[0]).endswith(to_text(v[1])) else "",
+    "strip_suffix": lambda v: (
+        to_text(v[0]).removesuffix(to_text(v[1])) if to_text(v[0]).endswith(to_text(v[1])) else ""
+    ),
     "split": lambda v: list(to_text(v[0]).split(to_text(v[1]))),
     "rsplit": lambda v: list(reversed(to_text(v[0]).split(to_text(v[1])))),
     "split_once": lambda v: _once(to_text(v[0]).partition(to_text(v[1]))),

@@ -14,7 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .expression_functions import FUNCTIONS, PLAIN_FUNCTIONS, Constant, ExpressionError, Value, compare, to_bool, to_text
+from .expression_functions import (
+    FUNCTIONS,
+    PLAIN_FUNCTIONS,
+    Constant,
+    ExpressionError,
+    Value,
+    compare,
+    to_bool,
+    to_text,
+)
 from .schema import parse_duration
 
 Resolver = Callable[[str], Value]
@@ -90,7 +99,21 @@ class Language:
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.$]+")
-_PRECEDENCE = {"||": 1, "&&": 2, "^": 3, "==": 4, "!=": 4, "<": 5, "<=": 5, ">": 5, ">=": 5, "+": 6, "-": 6, "*": 7, "/": 7}
+_PRECEDENCE = {
+    "||": 1,
+    "&&": 2,
+    "^": 3,
+    "==": 4,
+    "!=": 4,
+    "<": 5,
+    "<=": 5,
+    ">": 5,
+    ">=": 5,
+    "+": 6,
+    "-": 6,
+    "*": 7,
+    "/": 7,
+}
 _SYSTEM = frozenset({"domain", "hostname", "node_id", "node_hostname", "node_role"})
 
 
@@ -125,7 +148,8 @@ class _Lexer:
         return self.tokens
 
     def string(self, stop: str) -> str:
-        result, last = [], ""
+        result: list[str] = []
+        last = ""
         while self.pos < len(self.text):
             char = self.text[self.pos]
             self.pos += 1
@@ -157,7 +181,7 @@ class _Lexer:
         raise ExpressionError(f"Invalid character '{char}'")
 
     def word(self, word: str) -> Token:
-        if word == "true" or word == "false":
+        if word in {"true", "false"}:
             return Token("value", int(word == "true"))
         if re.fullmatch(r"\d+", word):
             return Token("value", int(word))
@@ -266,9 +290,7 @@ class _Parser:
             try:
                 return Node("matches", (re.compile(str(args[0].args[0])), args[1]))
             except re.error as error:
-                raise ExpressionError(
-                    f"Invalid regular expression {_quoted(str(args[0].args[0]))}: {error}"
-                ) from None
+                raise ExpressionError(f"Invalid regular expression {_quoted(str(args[0].args[0]))}: {error}") from None
         if name == "system":
             if len(args) != 1 or args[0].op != "value":
                 raise ExpressionError("Expression function expected 1 argument")
@@ -279,6 +301,11 @@ class _Parser:
                 f"Expression function {_quoted(name)} expected {FUNCTIONS[name]} arguments, got {len(args)}"
             )
         return Node("call", (name, tuple(args)))
+
+
+def words(text: str) -> list[str]:
+    """Every word of an expression outside its texts."""
+    return _WORD.findall(re.sub(r"'[^']*'|\"[^\"]*\"", " ", text))
 
 
 def parse(text: str, language: Language, allowed: frozenset[str] = frozenset()) -> Node:
@@ -314,9 +341,7 @@ class IfBlock:
     """A compiled expression of the registry."""
 
     def __init__(self, expression: dict[str, Any], language: Language) -> None:
-        self.matches = [
-            (parse(m["if"], language), parse(m["then"], language)) for m in expression["match"].values()
-        ]
+        self.matches = [(parse(m["if"], language), parse(m["then"], language)) for m in expression["match"].values()]
         self.otherwise = parse(expression["else"], language) if expression["else"] else None
 
     def evaluate(self, resolve: Resolver, call: Call) -> Value | None:
@@ -350,7 +375,7 @@ def evaluate(node: Node, resolve: Resolver, call: Call, captures: list[str]) -> 
     if node.op == "index":
         items, index = sub(args[0]), sub(args[1])
         inside = isinstance(items, list) and isinstance(index, int) and 0 <= index < len(items)
-        return items[index] if inside else ""  # type: ignore[index,call-overload]
+        return items[index] if inside else ""  # type: ignore[index]
     if node.op == "matches":
         found = args[0].search(to_text(sub(args[1])))
         if found is None:

@@ -73,9 +73,7 @@ def _account(registry: Registry, new: JsonObject, old: JsonObject | None) -> Set
         for credential in (old or {}).get("credentials", {}).values()
         if (number := _credential_id(credential)) is not None
     }
-    has_password = any(
-        c["@type"] == "Password" and _credential_id(c) is not None for c in new["credentials"].values()
-    )
+    has_password = any(c["@type"] == "Password" and _credential_id(c) is not None for c in new["credentials"].values())
     fresh = []
     for credential in new["credentials"].values():
         number = _credential_id(credential)
@@ -91,9 +89,7 @@ def _account(registry: Registry, new: JsonObject, old: JsonObject | None) -> Set
             credential["secret"] = before["secret"]
         elif credential["secret"] != before["secret"]:
             if credential["@type"] != "Password":
-                return set_error(
-                    "forbidden", "Cannot change app password or API credentials through this method."
-                )
+                return set_error("forbidden", "Cannot change app password or API credentials through this method.")
             error = _hash_secret(registry, credential)
             if error is not None:
                 return error

@@ -14,20 +14,18 @@ from typing import Any, Protocol
 
 from . import hooks
 from .hooks import SetError, set_error
+from .passwords import hash_password
 from .patching import Patcher, PatchError, format_id, parse_id, validate
 from .registry import UNIQUE, Registry
 from .schema import Json, JsonObject
 from .store import SINGLETON
 from .tokens import Token, new_api_key
-from .passwords import hash_password
 
 MAX_CALLS = 16
 MAX_OBJECTS = 500
 CAPABILITIES = ("urn:ietf:params:jmap:core", "urn:stalwart:jmap")
 _FORBIDDEN = {"type": "forbidden", "description": "You are not authorized to perform this action"}
-_UNAVAILABLE = (
-    "This server is temporarily unavailable. Attempting this same operation later may succeed."
-)
+_UNAVAILABLE = "This server is temporarily unavailable. Attempting this same operation later may succeed."
 _TELEMETRY = {"Log", "Metric", "Trace", "ClusterNode"}
 # What a query may filter by beside the unique property: kind of comparison by property.
 FILTERS: dict[str, dict[str, str]] = {
@@ -79,9 +77,9 @@ class Jmap:
         """The response to one request with ``using`` and ``methodCalls`` (already checked for shape)."""
         responses: list[list[Json]] = []
         created: dict[str, str] = dict(request.get("createdIds") or {})
-        for name, arguments, call_id in request["methodCalls"]:
+        for name, given, call_id in request["methodCalls"]:
             try:
-                arguments = _resolve_results(arguments, responses)
+                arguments = _resolve_results(given, responses)
                 body = self._call(name, arguments, token, created)
                 responses.append([name, body, call_id])
             except MethodError as error:

@@ -37,7 +37,9 @@ def read_text(source: JsonObject) -> str:
                 f"Failed to read secret from file '{path}': {error.strerror} (os error {error.errno})"
             ) from None
         except UnicodeDecodeError:
-            raise KeyTextError(f"Failed to read secret from file '{path}': stream did not contain valid UTF-8") from None
+            raise KeyTextError(
+                f"Failed to read secret from file '{path}': stream did not contain valid UTF-8"
+            ) from None
     if kind == "EnvironmentVariable":
         name = source["variableName"]
         try:
@@ -82,19 +84,18 @@ def public_key(signature: JsonObject) -> str | None:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     else:
-        raw = key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        raw = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(raw).decode()
 
 
 def generate_pem(algorithm: str) -> str:
     """A new private key as PKCS#8 PEM."""
     key: SigningKey
-    if algorithm == "rsa":
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    else:
-        key = ed25519.Ed25519PrivateKey.generate()
+    key = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        if algorithm == "rsa"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
@@ -138,11 +139,11 @@ def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
 def describe_certificate(text: str) -> JsonObject:
     """The server-set properties of a Certificate object, read from its PEM text."""
     leaf = load_chain(text)[0]
-    issuer = ", ".join(f"{a.rfc4514_attribute_name}={a.value}" for a in leaf.issuer)
+    issuer = ", ".join(f"{a.rfc4514_attribute_name}={a.value!s}" for a in leaf.issuer)
     before, after = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in validity(leaf))
     return {
         "issuer": issuer,
         "notValidBefore": before,
         "notValidAfter": after,
-        "subjectAlternativeNames": {name: True for name in certificate_names(leaf)},
+        "subjectAlternativeNames": dict.fromkeys(certificate_names(leaf), True),
     }

@@ -29,7 +29,7 @@ _STRENGTHS = {"zero": 0.0, "one": 3.0, "two": 6.0, "three": 8.0, "four": 10.0}  
 
 def hash_password(password: str) -> str:
     """An argon2id hash (PHC string), sized for a small machine: 8 MiB and two passes."""
-    return argon2id.str(password.encode(), opslimit=2, memlimit=8 << 20).decode()
+    return str(argon2id.str(password.encode(), opslimit=2, memlimit=8 << 20), "ascii")
 
 
 def is_hash(secret: str) -> bool:
@@ -41,14 +41,14 @@ def is_hash(secret: str) -> bool:
 def _matches(secret: str, password: str) -> bool:
     if secret.startswith("$argon2"):
         try:
-            return argon2_verify(secret.encode(), password.encode())
+            return bool(argon2_verify(secret.encode(), password.encode()))
         except (CryptoError, ValueError):
             return False
     if _CRYPT.match(secret):
         computed = crypt.crypt(password, secret)
         return bool(computed) and hmac.compare_digest(computed, secret)
     scheme, _, rest = secret.partition("}")
-    if scheme == "{PLAIN" or scheme == "{CLEARTEXT":
+    if scheme in {"{PLAIN", "{CLEARTEXT"}:
         return hmac.compare_digest(rest, password)
     if scheme == "{CRYPT":
         return _matches(rest, password)

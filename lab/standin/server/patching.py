@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from . import names
 from .schema import INVALID_ID, Json, JsonObject, Schema

@@ -208,6 +208,11 @@ class Registry:
             log.warning("expression: %s", error)
             return None
 
+    def variables_in(self, expression: JsonObject) -> set[str]:
+        """The names of the variables an expression uses."""
+        texts = [expression["else"], *(text for match in expression["match"].values() for text in match.values())]
+        return {word for text in texts for word in expressions.words(text)} & self.language.variables
+
     def _call(self, name: str, values: list[Value]) -> Value:
         texts = [str(value) for value in values]
         if name == "is_local_domain":

@@ -8,6 +8,7 @@ Anything outside that subset does not compile, so a script either means here wha
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -229,7 +230,7 @@ class Outcome:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     pass
 
 
@@ -271,7 +272,7 @@ class _Run:
 
     def command(self, call: Call) -> None:
         if call.name == "stop":
-            raise _Stop
+            raise _StopError
         if call.name in {"keep", "discard"}:
             self.outcome.action = call.name
         elif call.name in {"reject", "ereject"}:
@@ -294,7 +295,7 @@ class _Run:
         if call.name == "allof":
             return all(self.test(test) for test in call.tests)
         if call.name == "size":
-            limit = call.args[0]
+            limit = int(call.args[0])
             return self.context.size > limit if ":over" in call.tags else self.context.size < limit
         if call.name == "exists":
             return all(self.values("header", name) for name in _as_list(call.args[0]))
@@ -323,9 +324,7 @@ class _Run:
             return right in left
         if ":matches" not in tags:
             return left == right
-        pattern = "".join(
-            {"*": "(.*)", "?": "(.)"}.get(part, re.escape(part)) for part in re.split(r"([*?])", key)
-        )
+        pattern = "".join({"*": "(.*)", "?": "(.)"}.get(part, re.escape(part)) for part in re.split(r"([*?])", key))
         found = re.fullmatch(pattern, value, re.S | re.I)
         if found is not None:
             self.variables.update({str(i): group for i, group in enumerate([found.group(0), *found.groups()])})
@@ -340,8 +339,6 @@ def _address_part(address: str, tags: tuple[str, ...]) -> str:
 def run(script: tuple[Call, ...], context: Context) -> Outcome:
     """Run a compiled script to its end."""
     execution = _Run(context)
-    try:
+    with contextlib.suppress(_StopError):
         execution.block(script)
-    except _Stop:
-        pass
     return execution.outcome

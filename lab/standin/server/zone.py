@@ -215,7 +215,9 @@ def zone_file(registry: Registry, domain_id: str, domain: JsonObject) -> str:
     name, host = domain["name"], registry.hostname
     exchangers = [(mx["hostname"] or host, mx["priority"]) for mx in _exchangers(registry)]
     records = _dkim_records(registry, domain_id, name)
-    records += [(mx, "TXT", _txt("v=spf1 a -all")) for mx in sorted({m for m, _ in exchangers}) if mx.endswith(f".{name}")]
+    records += [
+        (mx, "TXT", _txt("v=spf1 a -all")) for mx in sorted({m for m, _ in exchangers}) if mx.endswith(f".{name}")
+    ]
     records.append((name, "TXT", _txt("v=spf1 mx -all")))
     records += [(name, "MX", f"{priority} {mx}.") for mx, priority in exchangers]
     uri = domain["reportAddressUri"]
