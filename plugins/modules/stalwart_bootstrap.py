@@ -34,16 +34,17 @@ options:
     description: Address of the management API.
     type: str
     default: http://127.0.0.1:8080
-  recovery_username:
+  recovery_user:
     description: The recovery administrator the server was started with (C(STALWART_RECOVERY_ADMIN)).
     type: str
   recovery_password:
-    description: Password of O(recovery_username).
+    description: Password of O(recovery_user).
     type: str
   domain:
-    description: Domain of the account; it is made with manual DNS, DKIM and certificate management when missing.
+    description:
+      - Domain of the account; it is made with manual DNS, DKIM and certificate management when missing.
+      - Required for O(state=present). Without it a probe cannot try the account's password.
     type: str
-    required: true
   account:
     description: Local part of the account.
     type: str
@@ -62,11 +63,10 @@ options:
   api_key_file:
     description: Where the API key is kept, mode 0600.
     type: path
-    default: /etc/mailstead/stalwart-api-key
+    default: /etc/mailstead/stalwart/api-key
   password_file:
-    description: Where the account's password is kept, mode 0600.
+    description: Where the account's password is kept, mode 0600; C(admin-password) beside O(api_key_file) when left out.
     type: path
-    default: /etc/mailstead/stalwart-admin-password
   state:
     description: V(probe) only finds out whether the server must be started with a recovery administrator.
     type: str
@@ -98,7 +98,7 @@ EXAMPLES = r"""
 - name: Account and API key
   mailstead.stack.stalwart_bootstrap:
     domain: example.com
-    recovery_username: recovery
+    recovery_user: recovery
     recovery_password: "{{ recovery_password }}"
     allowed_ips: [172.29.25.1, 127.0.0.0/8]
     wait: 120
@@ -114,7 +114,7 @@ reachable:
   returned: success
   type: bool
 account:
-  description: Address of the account.
+  description: Address of the account; only its local part when no domain is given.
   returned: success
   type: str
 actions:
@@ -156,14 +156,15 @@ def run(module: AnsibleModule) -> None:
         return State(directory)
 
     recovery = None
-    if params["recovery_username"]:
-        recovery = (params["recovery_username"], params["recovery_password"])
+    if params["recovery_user"]:
+        recovery = (params["recovery_user"], params["recovery_password"])
+    key_file = Path(params["api_key_file"])
     wanted = Wanted(
-        domain=params["domain"],
+        domain=params["domain"] or "",
         account=params["account"],
         description=params["description"],
-        api_key_file=Path(params["api_key_file"]),
-        password_file=Path(params["password_file"]),
+        api_key_file=key_file,
+        password_file=Path(params["password_file"] or key_file.parent / "admin-password"),
         allowed_ips=tuple(params["allowed_ips"]),
         recovery=recovery,
     )
@@ -193,24 +194,21 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "default": "http://127.0.0.1:8080"},
-            "recovery_username": {"type": "str"},
+            "recovery_user": {"type": "str"},
             "recovery_password": {"type": "str", "no_log": True},
-            "domain": {"type": "str", "required": True},
+            "domain": {"type": "str"},
             "account": {"type": "str", "default": "mailstead-admin"},
             "description": {"type": "str", "default": "mailstead"},
             "allowed_ips": {"type": "list", "elements": "str", "default": []},
-            "api_key_file": {"type": "path", "default": "/etc/mailstead/stalwart-api-key"},
-            "password_file": {
-                "type": "path",
-                "default": "/etc/mailstead/stalwart-admin-password",
-                "no_log": False,
-            },
+            "api_key_file": {"type": "path", "default": "/etc/mailstead/stalwart/api-key"},
+            "password_file": {"type": "path", "no_log": False},
             "state": {"type": "str", "choices": ["present", "probe"], "default": "present"},
             "state_dir": {"type": "path", "default": "/var/lib/mailstead/stalwart"},
             "timeout": {"type": "int", "default": 30},
             "wait": {"type": "int", "default": 0},
         },
-        required_together=[("recovery_username", "recovery_password")],
+        required_together=[("recovery_user", "recovery_password")],
+        required_if=[("state", "present", ("domain",))],
         supports_check_mode=True,
     )
     try:

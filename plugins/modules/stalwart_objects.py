@@ -96,7 +96,8 @@ options:
   server_started:
     description:
       - When the server's process was started, such as the container engine's C(State.StartedAt).
-      - With it, a restart that an earlier run asked for and that never happened is asked for again.
+      - With it, a restart that an earlier run asked for and that never happened is asked for again. Without it a
+        restart is asked for once.
     type: str
   timeout:
     description: Seconds to wait for each answer.
@@ -113,7 +114,7 @@ seealso:
 EXAMPLES = r"""
 - name: A domain, a mailbox and the host's name
   mailstead.stack.stalwart_objects:
-    api_key_file: /etc/mailstead/stalwart-api-key
+    api_key_file: /etc/mailstead/stalwart/api-key
     objects:
       - type: Domain
         match: {name: example.com}
@@ -251,11 +252,13 @@ def run(module: AnsibleModule) -> None:
         types, singletons = needed_types(schema, objects, params["purge"])
         observed = client.get_all(types, singletons)
         plan = make_plan(schema, objects, observed, state.remembered, params["purge"])
-        actions: List[str] = [a for a in ("ReloadTlsCertificates", "ReloadSettings") if a in {*plan.actions, *state.actions}]
+        actions: List[str] = [
+            a for a in ("ReloadTlsCertificates", "ReloadSettings") if a in {*plan.actions, *state.actions}
+        ]
         restart = plan.restart or state.restart_owed(started)
         if not module.check_mode:
-            state.forget_restart(started)
             actions = apply(client, plan, state).actions
+            state.announced(started)
         result: Dict[str, Any] = {
             "changed": bool(plan.steps or actions),
             "changes": show.changes(plan),

@@ -53,22 +53,25 @@ def set_error_problem(where: str, error: Any) -> Problem:
     words = [type_]
     if error.get("description"):
         words.append(str(error["description"]))
-    for each in error.get("validationErrors") or []:
+    for each in _items(error, "validationErrors"):
         if isinstance(each, Mapping):
             words.append(f"{each.get('property', '')}: {each.get('value', each.get('type', ''))}")
     other = error.get("objectId")
     if isinstance(other, Mapping):
         words.append(f"{other.get('object')} {other.get('id')}")
-    linked = error.get("linkedObjects") or []
+    linked = [f"{o.get('object')} {o.get('id')}" for o in _items(error, "linkedObjects") if isinstance(o, Mapping)]
     if linked:
-        words.append(
-            "used by " + ", ".join(f"{o.get('object')} {o.get('id')}" for o in linked if isinstance(o, Mapping))
-        )
-    properties = [str(p) for p in error.get("properties") or [] if p]
+        words.append("used by " + ", ".join(linked))
+    properties = [str(p) for p in _items(error, "properties") if p]
     if properties:
         where = f"{where}/{','.join(properties)}"
     code, fix = _SET_ERRORS.get(type_, ("MS-SRV-024", "Correct what the server's words name."))
     return Problem(code, where, ": ".join(words), fix)
+
+
+def _items(error: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = error.get(key)
+    return value if isinstance(value, list) else ()
 
 
 def apply(client: Client, plan: Plan, state: State) -> Outcome:
@@ -168,6 +171,8 @@ def _result(step: Step, answer: Mapping[str, Any]) -> Tuple[Any, str]:
 
 def _rest(plan: Plan, outcome: Outcome, failed: int = 0) -> List[Problem]:
     left = len(plan.steps) - len(outcome.applied) - failed
+    if left <= 0:
+        return []
     done = ", ".join(outcome.applied) or "nothing"
     return [
         Problem(

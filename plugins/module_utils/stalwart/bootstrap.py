@@ -44,7 +44,7 @@ class Wanted:
 
     @property
     def address(self) -> str:
-        return f"{self.account}@{self.domain}"
+        return f"{self.account}@{self.domain}" if self.domain else self.account
 
 
 @dataclass
@@ -89,7 +89,7 @@ def probe(connect: Connect, wanted: Wanted) -> Result:
     try:
         if key is not None and _works(connect(bearer(key))):
             return Result(reachable=True)
-        if password is not None and _works(connect(basic(wanted.address, password))):
+        if password is not None and wanted.domain and _works(connect(basic(wanted.address, password))):
             return Result(changed=True, reachable=True)
     except MailsteadError as error:
         if error.problems[0].code != "MS-SRV-001":
@@ -115,7 +115,7 @@ def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], St
             str(wanted.api_key_file),
             "no API key or password works, and no recovery administrator is given",
             "Start the container with STALWART_RECOVERY_ADMIN=<user>:<password> and hand both to this module "
-            "(recovery_username, recovery_password).",
+            "(recovery_user, recovery_password).",
         )
     recovery = connect(basic(*wanted.recovery))
     if check:
@@ -132,7 +132,7 @@ def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], St
 def _no_recovery(wanted: Wanted) -> MailsteadError:
     return MailsteadError.one(
         "MS-SRV-030",
-        "recovery_username",
+        "recovery_user",
         "the server refuses the recovery administrator",
         "Start the container with the very STALWART_RECOVERY_ADMIN=<user>:<password> that is given here.",
     )

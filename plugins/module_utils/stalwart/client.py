@@ -290,7 +290,7 @@ class Client:
         if status != 200:
             target = urlsplit(headers.get("location", "")).path
             name = target.rsplit("/", 1)[-1]
-            if not target.startswith("/api/schema/") or not name.replace("-", "").replace("_", "").isalnum():
+            if target != f"/api/schema/{name}" or not name.replace("-", "").replace("_", "").isalnum():
                 raise MailsteadError.one(
                     "MS-SRV-006", self.url + "/api/schema", f"it redirects to {target!r}", "Check the url."
                 )

@@ -414,7 +414,7 @@ def _levels(
         left = [s for s in left if s not in ready]
     destroys = [s for s in steps if s.action == "destroy"]
     while destroys:
-        linked = {i for s in destroys for i in _linked(schema, s) if i[1] != s.id}
+        linked = {i for s in destroys for i in _linked(schema, s) if i != (s.type, s.id)}
         first = [s for s in destroys if (s.type, s.id) not in linked] or destroys
         levels.append(tuple(first))
         destroys = [s for s in destroys if s not in first]

@@ -113,7 +113,7 @@ class Schema:
             fields = {}
             for each in variants:
                 fields.update(self.fields(name, each))
-        elif variant not in variants:
+        elif not isinstance(variant, str) or variant not in variants:
             problems.append(
                 Problem(
                     "MS-SRV-012",

@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from pathlib import Path
@@ -33,6 +34,9 @@ class State:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._secrets = self._read("secrets.json")
+        salt, known = self._secrets.get("salt"), self._secrets.get("known", {})
+        if not isinstance(salt, str) or not re.fullmatch("[0-9a-f]{32}", salt) or not isinstance(known, dict):
+            self._secrets = {}
         self._pending = self._read("pending.json")
 
     def _read(self, name: str) -> Dict[str, Any]:
@@ -97,14 +101,13 @@ class State:
             self._write("pending.json", self._pending)
 
     def restart_owed(self, started: Optional[float]) -> bool:
-        """Whether listeners changed after the server started. started: seconds since 1970, None when not known."""
+        """Whether listeners changed and the server has not started since. started: seconds since 1970, or None."""
         since = self._pending.get("restart_since")
-        return isinstance(since, (int, float)) and started is not None and started <= since
+        return isinstance(since, (int, float)) and (started is None or started <= since)
 
-    def forget_restart(self, started: Optional[float]) -> None:
-        """Drop the note when the server has started since."""
-        since = self._pending.get("restart_since")
-        if isinstance(since, (int, float)) and started is not None and started > since:
+    def announced(self, started: Optional[float]) -> None:
+        """Drop the note of a restart: it has happened, or nobody tells us when the server starts and we have said it."""
+        if "restart_since" in self._pending and (started is None or not self.restart_owed(started)):
             del self._pending["restart_since"]
             self._write("pending.json", self._pending)
 
