@@ -1,0 +1,150 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reverse records: what is wanted, and the interface of those who can set them.
+
+A provider reads the present names of some addresses and sets the wanted ones; it knows nothing of Ansible. ``manual`` is
+the provider for hosts whose panel has no interface: it says exactly what to set and where.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
+
+TTL = 3600
+
+
+@dataclass(frozen=True)
+class PtrWanted:
+    """One reverse record. address: canonical; name: canonical host name; host: inventory name, for messages."""
+
+    address: str
+    name: str
+    host: str
+
+    @property
+    def reverse(self) -> str:
+        """The owner name in in-addr.arpa or ip6.arpa."""
+        return reverse_name(self.address)
+
+
+@dataclass(frozen=True)
+class PtrResult:
+    """What became of it. status: ok (was right), changed or manual; before: the names found; instructions: for a person."""
+
+    wanted: PtrWanted
+    provider: str
+    status: str
+    before: Tuple[str, ...] = ()
+    zone: str = ""
+    instructions: str = ""
+
+
+class PtrProvider(Protocol):
+    """Sets reverse records. Raises MailsteadError."""
+
+    def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
+        """Read what is there; status changed stands for what apply would change."""
+
+    def apply(self, planned: Sequence[PtrResult]) -> None:
+        """Set those with status changed and see them served."""
+
+
+def reverse_name(address: str) -> str:
+    """The owner name of an address' reverse record (RFC 1035 §3.5, RFC 3596 §2.5)."""
+    return ipaddress.ip_address(address).reverse_pointer
+
+
+def read_wanted(address: str, name: str, host: str) -> PtrWanted:
+    """A wanted record in canonical form. Raises MailsteadError."""
+    where = f"reverse record {address or '(no address)'}"
+    problems: List[Problem] = []
+    parsed = ""
+    try:
+        ip = ipaddress.ip_address(address.strip())
+        parsed = str(ip)
+        if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+            fix = "Use the address the host sends mail from."
+            problems.append(Problem("MS-DNS-050", where, f"{parsed} is no address that others could look up", fix))
+    except ValueError:
+        fix = "Write one IPv4 or IPv6 address, without a prefix length."
+        problems.append(Problem("MS-DNS-050", where, f"{address!r} is not an IP address", fix))
+    try:
+        target = rdata.host(name)
+        if "." not in target or target == ".":
+            raise rdata.RdataError(f"{name!r} is not a fully qualified name")
+    except rdata.RdataError as error:
+        fix = "Give the host's mail name, such as mail.example.com."
+        raise MailsteadError([*problems, Problem("MS-DNS-050", where, str(error), fix)]) from error
+    if problems:
+        raise MailsteadError(problems)
+    return PtrWanted(parsed, target, host)
+
+
+@dataclass
+class ManualProvider:
+    """Tells a person what to do. current: the names an address has now as the world sees it; fails by returning None."""
+
+    current: Mapping[str, Optional[Tuple[str, ...]]] = field(default_factory=dict)
+
+    def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
+        out: List[PtrResult] = []
+        for record in wanted:
+            names = self.current.get(record.address)
+            if names == (record.name,):
+                out.append(PtrResult(record, "manual", "ok", names))
+            else:
+                text = instructions(record, names)
+                out.append(PtrResult(record, "manual", "manual", names or (), instructions=text))
+        return out
+
+    def apply(self, planned: Sequence[PtrResult]) -> None:
+        """Nothing here: a person acts."""
+
+
+def instructions(record: PtrWanted, names: Optional[Tuple[str, ...]]) -> str:
+    """What to set and where, in the words that panels use, with a text for a ticket."""
+    if names is None:
+        now = "What it is now could not be looked up."
+    elif names:
+        now = f"Now it is {', '.join(names)}."
+    else:
+        now = "Now it has none."
+    family = "IPv6" if ":" in record.address else "IPv4"
+    return (
+        f"Set the reverse DNS of {record.address} to {record.name}. {now}\n"
+        f"Where: the control panel of the company that {record.host} is rented from (not the DNS provider of the domain), "
+        f"usually under Networking or IP addresses, next to the {family} address: 'Reverse DNS', 'rDNS' or 'PTR'. "
+        f"Enter exactly: {record.name}\n"
+        f'If there is no such field, write to its support: "Please set the PTR record of {record.address} to '
+        f'{record.name}. (Zone entry: {record.reverse}. PTR {record.name}.)"'
+    )
+
+
+def zone_file(results: Sequence[PtrResult], after: bool) -> str:
+    """The records that a run changes, as lines of a zone file; after: as they will be."""
+    lines: List[str] = []
+    for result in results:
+        if result.status == "changed":
+            names = (result.wanted.name,) if after else result.before
+            lines += [f"{result.wanted.reverse}. IN PTR {n}. ; {result.wanted.address}" for n in names]
+    return "".join(text + "\n" for text in sorted(lines))
+
+
+def one_name_each(wanted: Sequence[PtrWanted]) -> None:
+    """Raises MailsteadError when an address is to have two names: receivers follow one, and it may be the wrong one."""
+    seen: Dict[str, str] = {}
+    problems: List[Problem] = []
+    for record in wanted:
+        other = seen.setdefault(record.address, record.name)
+        if other != record.name:
+            what = f"it is to be named {other} and {record.name}"
+            fix = "Give each address one name: the one its mail server says in HELO."
+            problems.append(Problem("MS-DNS-050", f"reverse record {record.address}", what, fix))
+    if problems:
+        raise MailsteadError(problems)
