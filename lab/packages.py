@@ -9,7 +9,6 @@ later (packages.example.org), so images need neither the outside nor a second se
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -21,7 +20,7 @@ import subprocess
 import tempfile
 import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +102,9 @@ def _apt(*words: str) -> list[str]:
         "Dir::State::status": base / "status",
         "Dir::Cache": base,
         "Dir::Cache::archives": base / "none",
+        # Said outright, because machines that are images themselves often switch these off: it costs 1 s a call.
+        "Dir::Cache::pkgcache": base / "pkgcache.bin",
+        "Dir::Cache::srcpkgcache": base / "srcpkgcache.bin",
         "APT::Update::Error-Mode": "any",
         "Acquire::Retries": "3",
         "Acquire::Languages": "none",
@@ -118,7 +120,8 @@ def prepare_apt() -> None:
     base = paths.APT_CACHE
     for directory in (base / "archives", base / "none" / "partial", base / "state" / "lists" / "partial"):
         directory.mkdir(parents=True, exist_ok=True)
-    (base / "status").touch()
+    if not (base / "status").exists():
+        (base / "status").touch()
     lines = [
         f"deb {'[signed-by=' + s.signed_by + '] ' if s.signed_by else ''}{s.uri} {s.suite} {s.component}"
         for s in sources()
@@ -147,6 +150,15 @@ def _closure(packages: Iterable[str]) -> list[str]:
     """File names of these packages and all they depend on, from nothing installed and nothing downloaded."""
     out = _run(_apt("apt-get", "install", "--print-uris", "-y", *MINIMAL, *packages), f"resolving {' '.join(packages)}")
     return re.findall(r"(?m)^'[^']+' (\S+) \d+", out)
+
+
+def _resolve(sets: Collection[tuple[str, ...]]) -> set[str]:
+    """Every set's closure: by one question, or by one for each set where packages of different machines exclude
+    one another. (A system that holds all sets at once proves that each of them can be installed from its packages.)"""
+    try:
+        return set(_closure(sorted({package for packages in sets for package in packages})))
+    except LabError:
+        return {file for packages in sets for file in _closure(packages)}
 
 
 def _selector(file: str) -> str:
@@ -195,18 +207,13 @@ def pool_key(sets: Iterable[tuple[str, ...]]) -> str:
 
 
 def build_pool(sets: dict[str, tuple[str, ...]]) -> None:
-    """Fill the pool with every set's packages and dependencies, unless it already holds them. sets: by name of the user.
-
-    Sets are resolved one by one, because packages of different machines may exclude one another.
-    """
+    """Fill the pool with every set's packages and dependencies, unless it already holds them. sets: by name of the user."""
     stamp, wanted = paths.POOL / ".complete", pool_key(sets.values())
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     prepare_apt()
     with CONSOLE.step(f"packages: resolving for {len(sets)} kinds of machines"):
-        _closure(())  # Writes apt's own cache once, before two read it.
-        with concurrent.futures.ThreadPoolExecutor(2) as workers:
-            files = {file for found in workers.map(_closure, sets.values()) for file in found}
+        files = _resolve(sets.values())
     with CONSOLE.step(f"packages: downloading {len(files)}"):
         _download(files)
     draft = paths.POOL.with_name("pool.draft")
