@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -14,6 +16,20 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory, origin
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every reference to a secret in an intent."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _references(item)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            inner = getattr(value, field.name)
+            if field.name in ("secret", "token") and inner:
+                yield inner
+            else:
+                yield from _references(inner)
 
 
 class ActionModule(ActionBase):
@@ -39,6 +55,10 @@ class ActionModule(ActionBase):
             text = "\n".join(str(p) for p in problems)
             raise AnsibleActionFail(f"{count} mistake{'s' * (count > 1)} in the inventory:\n{text}") from None
         host = variables.get("inventory_hostname", "")
+        if host == "localhost":
+            # Once in a run, not on every host.
+            for problem in inventory.in_clear_text(_references(intent)):
+                self._display.warning(str(problem))
         data = to_data(plan)
         result.update(
             changed=False,

@@ -16,22 +16,33 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import RawIntent
 
 GROUPS = ("mail_home", "mail_edge", "mail_client", "mail_vantage")
+VAULT_HEADER = b"$ANSIBLE_VAULT;"
 STEP = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]")
 
 
 def origin(value: Any) -> str:
-    """``file:line`` of a value as the inventory's loader knows it; nothing where it does not.
+    """``file:line`` of a value as the inventory's loader knows it; nothing where it does not."""
+    path, line = _origin(value)
+    return f"{Path(path).name}:{line}" if line else Path(path).name if path else ""
 
-    ansible-core keeps this in a private tag; should it go, messages lose the line and nothing else.
-    """
+
+def _origin(value: Any) -> tuple[str, int]:
+    """(path, line); ansible-core keeps this in a private tag: should it go, messages lose the place and nothing else."""
     try:
         from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - private, hence optional
     except ImportError:
-        return ""
+        return "", 0
     tag = Origin.get_tag(value)
-    if tag is None or not tag.path:
-        return ""
-    return f"{Path(tag.path).name}:{tag.line_num}" if tag.line_num else Path(tag.path).name
+    return (str(tag.path), int(tag.line_num or 0)) if tag is not None and tag.path else ("", 0)
+
+
+def _is_vaulted(value: Any) -> bool:
+    """Whether the value itself was encrypted (``!vault``), as opposed to its file."""
+    try:
+        from ansible._internal._datatag._tags import VaultedValue  # noqa: PLC0415 - private, hence optional
+    except ImportError:
+        return True
+    return VaultedValue.get_tag(value) is not None
 
 
 def _path(problem: Problem) -> str:
@@ -82,20 +93,51 @@ class Inventory:
 
         A value that is itself the name of a variable stands for that variable's value. None when it leads nowhere.
         """
+        found = self._leaf(path)[1]
+        return str(found) if isinstance(found, str) and found else None
+
+    def in_clear_text(self, paths: Iterable[str]) -> list[Problem]:
+        """The references whose value stands readable in a file of the inventory. What a lookup fetches is not judged."""
+        found = []
+        for path in paths:
+            written, value = self._leaf(path)
+            file, line = _origin(value)
+            refers = isinstance(written, str) and "{{" in written
+            if not file or _is_vaulted(value) or (refers and _origin(written) == (file, line)):
+                continue
+            try:
+                with Path(file).open("rb") as stream:
+                    encrypted = stream.read(len(VAULT_HEADER)) == VAULT_HEADER
+            except OSError:
+                continue
+            if not encrypted:
+                fix = (
+                    f"run: ansible-vault encrypt {file}"
+                    if refers
+                    else 'move it into group_vars/all/vault.yml (ansible-vault edit) and write "{{ vault_… }}" here'
+                )
+                place = f"{path} ({Path(file).name}:{line})"
+                found.append(Problem("MS-INT-030", place, "a secret stands in clear text", fix))
+        return found
+
+    def _leaf(self, path: str) -> tuple[Any, Any]:
+        """(as written, its value) of a dotted path into the variables; (None, None) when it leads nowhere."""
         steps = [m.group(1) or int(m.group(2)) for m in STEP.finditer(path)]
+        written: Any = None
         if steps[:1] == ["hosts"]:
-            found: Any = self._vars["hostvars"][steps[1]]
+            value: Any = self._vars["hostvars"].raw_get(steps[1])
             steps = steps[2:]
         else:
-            found = self._vars
+            value = self._vars
         try:
             for step in steps:
-                found = self._templar.template(found[step])
+                written = value[step]
+                value = written if isinstance(written, (Mapping, list, tuple)) else self._templar.template(written)
+            if isinstance(value, str) and value.isidentifier() and value in self._vars:
+                written, value = f"{{{{ {value} }}}}", self._templar.template(self._vars[value])
         except (KeyError, IndexError, TypeError, AnsibleError):
-            return None
-        if isinstance(found, str) and found.isidentifier() and found in self._vars:
-            found = self._templar.template(self._vars[found])
-        return str(found) if isinstance(found, str) and found else None
+            return None, None
+        return written, value
 
     def _variable(self, name: str) -> Any:
         if name not in self._vars:

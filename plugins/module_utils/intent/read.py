@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, words
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
@@ -339,6 +340,16 @@ def _mail_hosts(intent: model.Intent, reading: Reading) -> None:
                 "MS-INT-023", f"{path}.name", None, f"{host.mail_host.name} is in none of the zones {', '.join(sorted(zones)) or '(none)'}",
                 "choose a name in one of them, or add its zone to mail_operator.dns.zones",
             )  # fmt: skip
+        for key in ("ipv4", "ipv6"):
+            address = getattr(host.mail_host, key)
+            if address and is_private(address):
+                reading.note(
+                    "MS-INT-028",
+                    f"{path}.{key}",
+                    None,
+                    f"{address} is a private, shared or local address",
+                    "write the address that the Internet sees; the provider's console shows it",
+                )
         for value in (host.mail_host.name, host.mail_host.ipv4, host.mail_host.ipv6):
             if value and value in seen:
                 reading.note(

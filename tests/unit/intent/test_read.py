@@ -24,6 +24,14 @@ def codes_of(inventory: RawIntent) -> list[str]:
     return [p.code for p in caught.value.problems]
 
 
+def with_address(**changes: str) -> RawIntent:
+    mail_host = {**HOSTS["vps1"]["mail_host"], **changes}
+    return raw(hosts={**HOSTS, "vps1": {"groups": ["mail_edge"], "mail_host": mail_host}})
+
+
+PRIVATE = ({"ipv4": "192.168.1.5"}, {"ipv4": "100.64.0.1"}, {"ipv4": "127.0.0.1"}, {"ipv6": "fd00::1"})
+
+
 def with_domain(**changes: Any) -> RawIntent:
     return raw(domains=[{**DOMAIN_A, **changes}])
 
@@ -95,6 +103,7 @@ def test_unicode_names_are_shown_and_punycode_is_written() -> None:
         ("MS-INT-025", with_domain(accounts=["me@elsewhere.example.net"])),
         ("MS-INT-026", raw(hosts={**HOSTS, "vps2": HOSTS["vps1"]})),
         ("MS-INT-027", raw(domains=[])),
+        *(("MS-INT-028", with_address(**address)) for address in PRIVATE),
     ],
 )
 def test_mistakes_have_codes(code: str, inventory: RawIntent) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible.constants import DEFAULT_VAULT_IDENTITY
+from ansible.parsing.vault import VaultLib, VaultSecret
+
 from tests.unit.plugins.playbook import (
     CANARY,
     DOMAINS_A,
@@ -13,6 +16,11 @@ from tests.unit.plugins.playbook import (
     output,
     write_inventory,
 )
+
+FETCHED = {
+    "address": "canary@example.org",
+    "imap": {"host": "imap.example.org", "username": "c", "secret": "{{ lookup('ansible.builtin.env', 'HOME') }}"},
+}
 
 
 def test_example_a_is_shown_and_contacts_nobody(tmp_path: Path) -> None:
@@ -58,3 +66,30 @@ def test_all_mistakes_at_once_with_their_places(tmp_path: Path) -> None:
     for suggestion in ("enforce", "rotate_after", "mail_domains"):
         assert f"Did you mean '{suggestion}'?" in shown
     assert "Traceback" not in shown and CANARY not in shown
+
+
+def test_secrets_in_clear_text_are_a_warning_with_the_way_out(tmp_path: Path) -> None:
+    account = "accounts: [{address: rekord, secret: literal-p4ssword}]\n"
+    domains = DOMAINS_A.replace("accounts: [{address: rekord, aliases: [postmaster, abuse]}]\n", account)
+    operator = {"mail_operator": {**OPERATOR_YML["mail_operator"], "canaries": [FETCHED]}}
+    inventory = write_inventory(tmp_path, domains, operator=operator)
+    done = ansible_playbook(inventory, "playbooks/plan.yml")
+    shown = " ".join(output(done).split())
+    assert done.returncode == 0
+    vault = inventory / "group_vars/all/vault.yml"
+    assert "[MS-INT-030] mail_operator.dns.token (vault.yml:2): a secret stands in clear text" in shown
+    assert f"Fix: run: ansible-vault encrypt {vault}" in shown
+    assert "[MS-INT-030] mail_domains[0].accounts[0].secret (domains.yml:9)" in shown
+    # What a lookup fetches from elsewhere is nobody's clear text here.
+    assert shown.count("[MS-INT-030]") == 2 and CANARY not in shown and "literal-p4ssword" not in shown
+
+
+def test_a_vaulted_inventory_draws_no_warning(tmp_path: Path) -> None:
+    inventory = write_inventory(tmp_path)
+    password = tmp_path / "password"
+    password.write_text("correct horse\n")
+    vault = inventory / "group_vars/all/vault.yml"
+    encrypted = VaultLib([(DEFAULT_VAULT_IDENTITY, VaultSecret(b"correct horse"))]).encrypt(vault.read_text())
+    vault.write_bytes(encrypted)
+    done = ansible_playbook(inventory, "playbooks/plan.yml", "--vault-password-file", str(password))
+    assert done.returncode == 0 and "MS-INT-030" not in output(done) and "WARNING" not in output(done)

@@ -107,8 +107,15 @@ def test_a_reference_that_leads_nowhere_has_a_code(tmp_path: Path) -> None:
     done = ansible_playbook(inventory, path)
     shown = output(done)
     assert done.returncode != 0 and "group_vars/all/vault.yml" in shown
-    for path in ("mail_operator.dns.tokn", "mail_operator.canaries[0].imap.secret"):
-        assert f"[MS-INT-029] {path}: the reference leads to no value" in shown
+    for reference in ("mail_operator.dns.tokn", "mail_operator.canaries[0].imap.secret"):
+        assert f"[MS-INT-029] {reference}: the reference leads to no value" in shown
+
+
+def test_the_name_of_a_variable_is_a_reference_too(tmp_path: Path, playbook: Path) -> None:
+    operator = {"email": "a@example.com", "dns": {"provider": "cloudflare", "token": "vault_cloudflare"}}
+    inventory = write_inventory(tmp_path, operator={"mail_operator": operator})
+    done = ansible_playbook(inventory, playbook, "--check")
+    assert done.returncode == 0 and f"token {len(CANARY)}," in done.stdout
 
 
 def test_the_state_is_out_of_git(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Codes of the controller's own state, of hosts and of certificates; docs/errors.md is made from these."""
+
+from __future__ import annotations
+
+CODES: dict[str, str] = {
+    "MS-STATE-001": "The inventory is not on disk (a list of hosts on the command line, for example), so there is no "
+    "place for generated secrets. Use `-i inventory/<name>`.",
+    "MS-STATE-002": "A generated secret is encrypted, and this run has no vault password or another one. Add "
+    "`--ask-vault-pass` or `--vault-password-file`.",
+    "MS-STATE-003": "A name cannot be used for a file that keeps a secret.",
+    "MS-STATE-004": "A file with a secret is missing, open to others, or belongs to somebody else. The message has the "
+    "command that mends it; if others could read it, consider the secret known and make a new one.",
+    "MS-HOST-001": "A program refused its new configuration before anything was replaced. The message ends in the "
+    "program's own words.",
+    "MS-HOST-002": "A host cannot be reached over SSH. Nothing was changed.",
+    "MS-HOST-003": "A host can be reached but not administered: not root, another distribution, or too old a Python.",
+    "MS-HOST-004": "A file is to belong to a user or group that the host does not have.",
+    "MS-HOST-005": "Something stands where a file, link or directory has to go, and it is not ours to remove.",
+    "MS-TLS-001": "The certificate authority gave no certificate. Most often a name does not resolve to the edge yet, "
+    "or port 80 does not reach the home through the tunnel.",
+    "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",
+    "MS-TLS-003": "certbot is not installed on the home host.",
+}
