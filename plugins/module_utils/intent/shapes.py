@@ -88,7 +88,9 @@ class Text(Shape):
     def schema(self) -> Dict[str, Any]:
         out: Dict[str, Any] = {"type": "string"}
         if self.choices:
-            out["enum"] = list(self.choices)
+            # What YAML 1.1 makes of the bare words off and on.
+            words = [value for word, value in (("off", False), ("on", True)) if word in self.choices]
+            out = {"enum": [*self.choices, *words]}
         if self.pattern:
             out["pattern"] = f"^(?:{self.pattern})$"
         return out
@@ -232,8 +234,9 @@ class Mapped(Shape):
         properties = {}
         for key, spec in self.keys.items():
             entry = spec.shape.schema()
-            if spec.doc:
-                entry = {**entry, "description": spec.doc}
+            said = f"not built yet: {spec.unsupported}" if spec.unsupported else spec.doc
+            if said:
+                entry = {**entry, "description": said}
             properties[key] = entry
         out: Dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
         required = [k for k, s in self.keys.items() if s.required]

@@ -319,10 +319,7 @@ MAIL_INTENT = Number(low=1, high=1, fallback=1)
 
 def json_schema() -> Dict[str, Any]:
     """The JSON Schema (2020-12) of the inventory's variables, for editors and for docs/intent.schema.json."""
-    domain: Dict[str, Any] = {"type": "object", "additionalProperties": False, "required": ["name"], "properties": {}}
-    for key, spec in DOMAIN_KEYS.items():
-        entry = spec.shape.schema()
-        domain["properties"][key] = {**entry, "description": spec.doc} if spec.doc else entry
+    domain = Mapped(name="a mail domain", shorthand="name", build=dict, keys=DOMAIN_KEYS).schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mailstead intent",
