@@ -102,11 +102,11 @@ def probe(connect: Connect, wanted: Wanted) -> Result:
 def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], State]) -> Result:
     """Make the API key work. check: only say what would change. Raises MailsteadError (MS-SRV-0xx)."""
     key, password = _read(wanted.api_key_file), _read(wanted.password_file)
+    admin = connect(basic(wanted.address, password)) if password is not None else None
     if key is not None:
         client = connect(bearer(key))
         if _works(client):
-            return _restrict(client, wanted, check)
-    admin = connect(basic(wanted.address, password)) if password is not None else None
+            return _restrict(connect, client, admin, wanted, check)
     if admin is not None and _works(admin):
         return _new_key(connect, admin, wanted, check, ["made an API key with the account's password"])
     if wanted.recovery is None:
@@ -118,24 +118,20 @@ def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], St
             "(recovery_user, recovery_password).",
         )
     recovery = connect(basic(*wanted.recovery))
+    if not _works(recovery):
+        raise MailsteadError.one(
+            "MS-SRV-030",
+            "recovery_user",
+            "the server refuses the recovery administrator",
+            "Start the container with the very STALWART_RECOVERY_ADMIN=<user>:<password> that is given here.",
+        )
     if check:
-        if not _works(recovery):
-            raise _no_recovery(wanted)
         return Result(changed=True, needs_recovery=True, reachable=True, actions=["would make account and API key"])
     actions = _account(recovery, wanted, state())
     password = _read(wanted.password_file)
     result = _new_key(connect, connect(basic(wanted.address, str(password))), wanted, False, actions)
     result.needs_recovery = True
     return result
-
-
-def _no_recovery(wanted: Wanted) -> MailsteadError:
-    return MailsteadError.one(
-        "MS-SRV-030",
-        "recovery_user",
-        "the server refuses the recovery administrator",
-        "Start the container with the very STALWART_RECOVERY_ADMIN=<user>:<password> that is given here.",
-    )
 
 
 def _account(client: Client, wanted: Wanted, state: State) -> List[str]:
@@ -159,12 +155,7 @@ def _account(client: Client, wanted: Wanted, state: State) -> List[str]:
         },
     ]
     types, singletons = needed_types(schema, objects)
-    try:
-        observed = client.get_all(sorted({*types, "Role", "NetworkListener"}), singletons)
-    except MailsteadError as error:
-        if error.problems[0].code in _REFUSED:
-            raise _no_recovery(wanted) from error
-        raise
+    observed = client.get_all(sorted({*types, "Role", "NetworkListener"}), singletons)
     if not observed["Role"] or not observed["NetworkListener"]:
         raise MailsteadError.one(
             "MS-SRV-032",
@@ -227,7 +218,7 @@ def _locked_out(wanted: Wanted) -> MailsteadError:
     )
 
 
-def _restrict(client: Client, wanted: Wanted, check: bool) -> Result:
+def _restrict(connect: Connect, client: Client, admin: Optional[Client], wanted: Wanted, check: bool) -> Result:
     """Keep the working key, but make it work from the declared addresses only."""
     allowed = {_network(ip) for ip in wanted.allowed_ips}
     wrong = [k for k in _keys(client, wanted) if {_network(ip) for ip in k.get("allowedIps") or {}} != allowed]
@@ -241,6 +232,9 @@ def _restrict(client: Client, wanted: Wanted, check: bool) -> Result:
     update = {str(k["id"]): {"allowedIps": value} for k in wrong}
     answer = client.call([("x:ApiKey/set", {"update": update})], changes=True)[0]
     refused = answer.get("notUpdated") or {}
+    if refused and admin is not None and _works(admin):
+        # A server that does not let keys change gets another one.
+        return _new_key(connect, admin, wanted, False, result.actions)
     if refused:
         raise MailsteadError([set_error_problem(f"ApiKey {wanted.description}", e) for e in refused.values()])
     if not _works(client):

@@ -121,8 +121,10 @@ class Client:
                 # An idle connection that the server closed says nothing about the request.
                 if attempt == 0 and repeat and not fresh:
                     continue
+                # A published port whose container is down is accepted and closed without a word.
+                silent = isinstance(error, ConnectionError)
                 raise MailsteadError.one(
-                    "MS-SRV-006" if isinstance(error, http.client.HTTPException) else "MS-SRV-001",
+                    "MS-SRV-001" if silent else "MS-SRV-006",
                     place,
                     f"the connection broke off: {error!r}",
                     "Look at the server's log; then run the play again.",
