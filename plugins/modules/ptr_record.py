@@ -253,7 +253,7 @@ def shares(records: Sequence[Dict[str, Any]], ttl: int) -> List[Share]:
             continue
         wanted.append(one)
         if group not in groups:
-            groups[group] = (ManualProvider() if group == "manual" else Rfc2136Ptr(*group, ttl), [])
+            groups[group] = (ManualProvider() if group == "manual" else Rfc2136Ptr(group[0], group[1], ttl), [])
         groups[group][1].append(one)
     if problems:
         raise MailsteadError(problems)
