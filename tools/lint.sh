@@ -14,6 +14,10 @@ step "Python 3.9 on target hosts"
 vermin --quiet --no-tips --target=3.9- --violations --eval-annotations --no-parse-comments plugins/modules plugins/module_utils
 step yamllint
 yamllint --strict .
+step "generated pages"
+for page in role_docs error_docs schema_docs; do
+  python -m "tools.$page" --check
+done
 step ansible-config
 ansible-config validate -t all
 step ansible-lint
