@@ -43,9 +43,9 @@ def options(machine: Host) -> dict[str, Any]:
     return result
 
 
-def fingerprint(machine: Host, image_id: str, files: dict[str, render.File]) -> str:
-    """What a container made now would be made from."""
-    state = hashlib.sha256(repr((machine, image_id, options(machine))).encode())
+def fingerprint(machine: Host, image_id: str, files: dict[str, render.File], inside: str = "") -> str:
+    """What a container made now would be made from. inside: identifies what its own container engine will pull."""
+    state = hashlib.sha256(repr((machine, image_id, options(machine), inside)).encode())
     for code in machine.code:
         for file in sorted((paths.ROOT / code).rglob("*.py")):
             state.update(file.read_bytes())
@@ -114,8 +114,8 @@ def put(container: Any, files: dict[str, render.File]) -> None:
 
 
 def existing(client: Any) -> dict[str, Any]:
-    """Our containers by name, running or not."""
-    found = client.containers.list(all=True, filters={"label": f"{LABEL}=1"})
+    """Our containers by name, running or not. (The other label is also on whatever is run from one of our images.)"""
+    found = client.containers.list(all=True, filters={"label": SPEC_LABEL})
     return {c.name: c for c in found}
 
 

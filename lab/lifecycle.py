@@ -61,9 +61,9 @@ def _up(only: tuple[str, ...]) -> None:
     facts = render.world(secrets.load())
     secrets.known_hosts()
     paths.write_if_changed(paths.BUILD / "resolv.conf", render.RESOLV_CONF, 0o644)
-    tags = _artefacts(client, machines)
+    tags, inside = _artefacts(client, machines)
 
-    wanted = {m.name: _spec(client, m, tags, facts) for m in machines}
+    wanted = {m.name: _spec(client, m, tags, facts, inside) for m in machines}
     running = hosts.existing(client)
     unchanged = _matches(machines, wanted, running)
     if unchanged:
@@ -80,12 +80,15 @@ def _up(only: tuple[str, ...]) -> None:
     CONSOLE.say(f"the lab {state}: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
 
 
-def _artefacts(client: Any, machines: tuple[Host, ...]) -> dict[str, str]:
-    """Everything that is made before machines start: images, frp, the registry's content. Returns the images' tags."""
+def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str], str]:
+    """Everything that is made before machines start: images, frp, the registry's content.
+
+    Returns the images' tags, and what identifies the registry's content.
+    """
     needed = {m.image for m in machines}
     serves = any(m.name == "release" for m in machines)
     if not serves:
-        return images.ensure(client, needed)
+        return images.ensure(client, needed), ""
     choice = mailserver.choose(client)
     if choice.kind == "stand-in":
         needed.add(mailserver.STANDIN)
@@ -114,12 +117,13 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> dict[str, str]:
     }
     if paths.write_if_changed(paths.STATE, json.dumps(state, indent=1) + "\n", 0o644):
         CONSOLE.say(f"mail server: {choice.kind} ({choice.origin})")
-    return tags
+    return tags, json.dumps(state, sort_keys=True)
 
 
-def _spec(client: Any, machine: Host, tags: dict[str, str], facts: render.World) -> str:
+def _spec(client: Any, machine: Host, tags: dict[str, str], facts: render.World, inside: str) -> str:
+    # A machine that has pulled an image would keep it, whatever the registry offers under that name later.
     image = hosts.image_id(client, tags[machine.image])
-    return hosts.fingerprint(machine, image, render.files(machine, facts))
+    return hosts.fingerprint(machine, image, render.files(machine, facts), inside if machine.docker else "")
 
 
 def _matches(machines: tuple[Host, ...], wanted: dict[str, str], running: dict[str, Any]) -> bool:
@@ -249,7 +253,9 @@ def status() -> int:
     """Print what is up, with addresses, and how to log in. Returns 0 when everything runs, 1 otherwise."""
     client = engine.connect()
     if client is None:
-        print("The container engine of this machine does not answer; the lab is not up.")
+        print(
+            "The container engine of this machine does not answer (or not to this user: try sudo); the lab is not up."
+        )
         return 1
     running = hosts.existing(client)
     if not running:

@@ -12,8 +12,8 @@ from typing import Any
 
 import docker.errors
 
-from lab import hosts
 from lab.console import CONSOLE, LabError
+from lab.topology import LABEL
 
 UPSTREAM = "stalwartlabs/stalwart:v0.16.18"
 STANDIN = "stalwart-standin"
@@ -38,7 +38,7 @@ def choose(client: Any) -> MailServer:
         raise LabError(f"LAB_MAIL_SERVER is {wanted!r}.\n    Fix: use one of {', '.join(CHOICES)}")
     if wanted == "stand-in":
         return MailServer("stand-in", "", "asked for by LAB_MAIL_SERVER")
-    if hosts.image_id(client, UPSTREAM):
+    if _is_upstreams(client):
         return MailServer("real", UPSTREAM, "present in the engine")
     refusal = _pull(client)
     if not refusal:
@@ -49,6 +49,15 @@ def choose(client: Any) -> MailServer:
             f"    Fix: docker load the image, or unset LAB_MAIL_SERVER to use the stand-in"
         )
     return MailServer("stand-in", "", f"{UPSTREAM} cannot be pulled here")
+
+
+def _is_upstreams(client: Any) -> bool:
+    """Whether the engine has an image under the upstream name that is not one of ours."""
+    try:
+        labels = client.images.get(UPSTREAM).labels
+    except docker.errors.ImageNotFound:
+        return False
+    return LABEL not in labels
 
 
 def _pull(client: Any) -> str:

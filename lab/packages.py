@@ -64,6 +64,11 @@ def _indexes() -> list[Source]:
 
 def sources() -> list[Source]:
     """Debian's entries among the machine's apt sources, read by apt itself. Raises LabError when there are none."""
+    if not shutil.which("apt-get"):
+        raise LabError(
+            "the lab builds its machines from this machine's apt source, and there is no apt here.\n"
+            f"    Fix: run it on Debian ({SUITE}) or in a container of it"
+        )
     found = _indexes()
     if not found:
         # The origin is known only after the indexes were read once.

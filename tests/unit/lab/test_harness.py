@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from lab import engine, hosts, images, mailserver, packages, paths, pki, registry, render, secrets
 from lab.console import LabError
-from lab.topology import HOSTS, host
+from lab.topology import HOSTS, LABEL, host
 
 
 @pytest.fixture
@@ -121,6 +121,7 @@ def test_a_machine_is_recognised_until_anything_about_it_changes(build: Path) ->
     path, file = next(iter(files.items()))
     changed = [
         hosts.fingerprint(machine, "sha256:2", files),
+        hosts.fingerprint(machine, "sha256:1", files, inside="another mail server"),
         hosts.fingerprint(dataclasses.replace(machine, hostname="other"), "sha256:1", files),
         hosts.fingerprint(machine, "sha256:1", {**files, path: render.File(file.content + b"x", file.mode)}),
         hosts.fingerprint(machine, "sha256:1", {**files, path: render.File(file.content, 0o640)}),
@@ -277,14 +278,15 @@ def test_an_unchanged_image_is_not_written_again_and_a_changed_one_moves_the_tag
 
 
 class _NoImages:
-    def __init__(self, present: bool) -> None:
+    def __init__(self, present: bool, labels: tuple[str, ...] = ()) -> None:
         self.images = self
         self._present = present
+        self._labels = dict.fromkeys(labels, "1")
 
     def get(self, name: str) -> Any:
         if not self._present:
             raise docker.errors.ImageNotFound("none")
-        return type("Image", (), {"id": "sha256:1"})()
+        return type("Image", (), {"id": "sha256:1", "labels": self._labels})()
 
     def pull(self, repository: str, tag: str) -> None:
         raise docker.errors.APIError("no such host")
@@ -299,6 +301,11 @@ def test_the_mail_server_is_real_where_it_can_be(
 ) -> None:
     monkeypatch.setenv("LAB_MAIL_SERVER", wanted)
     assert mailserver.choose(_NoImages(present)).kind == kind
+
+
+def test_a_stand_in_under_the_upstream_name_is_not_taken_for_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_MAIL_SERVER", raising=False)
+    assert mailserver.choose(_NoImages(present=True, labels=(LABEL,))).kind == "stand-in"
 
 
 @pytest.mark.parametrize(("wanted", "said"), [("real", "neither in the engine nor pullable"), ("fake", "use one of")])
