@@ -1,0 +1,239 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module cloudflare_zone as Ansible runs it, against the API twin on a socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate
+from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone
+
+from lab.twins.cloudflare import Twin, TwinConfig
+from lab.twins.cloudflare.server import Running
+from tests.unit.cloudflare.support import TOKEN, mail_set
+from tests.unit.dns.authority import Authority
+
+ZONES = ("example.com", "example.org")
+
+
+def rows(zone: str) -> list[dict[str, Any]]:
+    keys = ("name", "type", "content", "ttl", "phase", "role", "reason")
+    return [{k: getattr(w, k) for k in keys} for w in mail_set(zone)]
+
+
+class Run:
+    """Runs the module; api is the twin's address."""
+
+    def __init__(self, twin: Twin, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.twin, self.url, self.capsys = twin, url, capsys
+
+    def __call__(self, *, check: bool = False, diff: bool = True, **params: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            "api_token": TOKEN,
+            "base_url": self.url,
+            "zones": [self.zone(z) for z in ZONES],
+            **params,
+        }
+        given = {k: v for k, v in given.items() if v is not None}
+        with (
+            patch_module_args({**given, "_ansible_check_mode": check, "_ansible_diff": diff}),
+            pytest.raises(SystemExit) as caught,
+        ):
+            cloudflare_zone.main()
+        out = self.capsys.readouterr().out
+        assert TOKEN not in out
+        result: dict[str, Any] = json.loads(out)
+        assert caught.value.code == (1 if result.get("failed") else 0)
+        return result
+
+    @staticmethod
+    def zone(name: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "records": rows(name), **more}
+
+
+@pytest.fixture(name="run")
+def fixture_run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    data = {"zones": [{"name": z} for z in ZONES], "tokens": [{"token": TOKEN}]}
+    twin = Twin(TwinConfig.from_data(data))
+    with Running(twin, ["127.0.0.1:0"]) as server:
+        yield Run(twin, server.urls[0] + "/client/v4", capsys)
+
+
+def test_check_then_apply_then_nothing(run: Run) -> None:
+    planned = run(check=True)
+    assert planned["changed"] and planned["requests"] == 3
+    assert not run.twin.zone("example.com").snapshot()
+    done = run()
+    assert done["changed"] and done["requests"] == 5
+    assert [{**c, "written": False} for c in done["changes"]] == planned["changes"]
+    assert all(c["written"] for c in done["changes"]) and len(done["changes"]) == 2 * len(rows("x.example"))
+    assert done["diff"] == planned["diff"]
+    again = run()
+    assert (again["changed"], again["requests"], again["changes"], again["diff"]) == (False, 3, [], [])
+    assert again["zones"][0] == {
+        "name": "example.com",
+        "id": run.twin.zone("example.com").zone.zone_id,
+        "status": "active",
+        "name_servers": ["ada.ns.cloudflare.com", "bob.ns.cloudflare.com"],
+        "changed": False,
+        "satisfied": len(rows("x.example")),
+        "satisfied_foreign": 0,
+        "held": 0,
+        "requests": 1,
+    }
+
+
+def test_the_diff_is_a_zone_file_with_reasons(run: Run) -> None:
+    run()
+    zone = run.zone("example.com")
+    zone["records"][0].update(content="198.18.1.77", reason="moved")
+    del zone["records"][-1]
+    (diff,) = run(zones=[zone])["diff"]
+    assert diff["before_header"] == "zone example.com"
+    before, after = diff["before"].splitlines(), diff["after"].splitlines()
+    gone, new = sorted(set(before) - set(after)), sorted(set(after) - set(before))
+    assert [line.split(" ; ")[0] for line in gone] == [
+        "_caldav._tcp.example.com. 3600 IN SRV 0 0 0 .",
+        "mail.example.com. 3600 IN A 198.18.1.10",
+    ]
+    assert gone[0].endswith("| - no longer wanted")
+    assert new == ["mail.example.com. 3600 IN A 198.18.1.77 ; mailstead:mailstead:host | ~ was 198.18.1.10; moved"]
+
+
+def test_a_plans_zone_is_taken_as_it_is(run: Run) -> None:
+    """Fields that only the plan needs are accepted; a value that is not known yet waits for its phase."""
+    records = [{**r, "zone": "example.com", "deferred": None} for r in rows("example.com")]
+    pending = {"kind": "dkim", "key": "example.com/rsa-2048"}
+    records.append(
+        {
+            **records[6],
+            "name": "<%Y%mr>._domainkey.example.com",
+            "content": "v=DKIM1; p=<public key>",
+            "deferred": pending,
+        }
+    )
+    zone = {"name": "example.com", "provider": "cloudflare", "foreign": {"mx": "replace"}, "records": records}
+    early = run(zones=[zone], through_phase="identity")
+    assert {c["phase"] for c in early["changes"]} == {"address", "identity"}
+    late = run(zones=[zone], through_phase="keys")
+    assert late["failed"] and [p["code"] for p in late["problems"]] == ["MS-DNS-005"]
+
+
+def test_all_mistakes_are_told_and_nothing_is_written(run: Run) -> None:
+    zones = [run.zone("example.com"), run.zone("example.org"), run.zone("example.net")]
+    zones[0]["records"].append({"name": "www.example.org", "type": "A", "content": "198.18.1.10", "role": "x"})
+    zones[1]["records"].append({"name": "example.org", "type": "MX", "content": "ten mail.example.org", "role": "x"})
+    result = run(zones=zones)
+    assert sorted(p["code"] for p in result["problems"]) == ["MS-CF-003", "MS-DNS-001", "MS-DNS-002"]
+    assert all(p["where"] and p["fix"] for p in result["problems"])
+    assert not result["changed"]
+    assert not run.twin.zone("example.com").snapshot()
+
+
+def test_mistakes_in_the_list_of_zones(run: Run) -> None:
+    twice = run(zones=[run.zone("example.com"), run.zone("EXAMPLE.com."), {"name": "exa mple"}])
+    assert [p["code"] for p in twice["problems"]] == ["MS-DNS-007", "MS-DNS-001"]
+    record = {"zone": "example.org", "name": "a.example.com", "type": "A", "content": "198.18.1.10", "role": "x"}
+    assert run(zones=[{"name": "example.com", "records": [record]}])["problems"][0]["code"] == "MS-DNS-002"
+
+
+def test_the_token_comes_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", TOKEN)
+    assert run(api_token=None)["changed"]
+    monkeypatch.delenv("CLOUDFLARE_API_TOKEN")
+    assert "api_token" in run(api_token=None)["msg"]
+
+
+def test_a_refused_token_and_a_wrong_address(run: Run) -> None:
+    result = run(api_token="x" * 40)
+    assert result["problems"][0]["code"] == "MS-CF-002" and result["msg"].startswith("[MS-CF-002] api_token:")
+    assert run(base_url="http://198.18.0.20/client/v4")["problems"][0]["code"] == "MS-CF-013"
+
+
+def test_what_was_written_before_a_failure_is_reported(run: Run) -> None:
+    run.twin.faults.fail_operation(2)
+    one = run(zones=[run.zone("example.com")])
+    assert (one["failed"], one["changed"], one["changes"]) == (True, False, [])
+    assert one["problems"][0]["code"] == "MS-CF-007"
+
+
+def test_guards_and_policies_reach_the_engine(run: Run) -> None:
+    state = run.twin.zone("example.com")
+    state.create({"type": "MX", "name": "@", "content": "aspmx.l.google.com", "priority": 1})
+    zone = run.zone("example.com")
+    assert run(zones=[zone])["problems"][0]["code"] == "MS-DNS-031"
+    assert run(zones=[zone], mode="create_only")["warnings"]
+    assert run(zones=[{**zone, "foreign": {"mx": "replace"}}])["changed"]
+    empty = {"name": "example.com"}
+    codes = [p["code"] for p in run(zones=[empty])["problems"]]
+    assert codes == ["MS-DNS-019", "MS-DNS-020"]
+    assert run(zones=[empty], max_delete=100, max_delete_percent=100, allow=["last_mx"])["changed"]
+    assert not state.snapshot()
+
+
+def test_another_instance_keeps_its_records(run: Run) -> None:
+    run(zones=[run.zone("example.com")], instance="berlin")
+    assert not run(zones=[{"name": "example.com"}])["changed"]
+    assert run(zones=[{"name": "example.com"}], instance="berlin", allow=["last_mx", "delete_limit"])["changed"]
+
+
+def test_the_gate_asks_the_zones_name_servers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name servers answer from what the twin holds: the gate opens only once it has been written."""
+    asked: list[tuple[str, gate.Question]] = []
+    really = gate.ask_server
+    state = run.twin.zone("example.com")
+
+    def ask(address: str, question: gate.Question) -> gate.Seen:
+        asked.append((address, question))
+        sets: dict[tuple[str, str], list[str]] = {}
+        for record in state.snapshot().values():
+            sets.setdefault((record.name, record.type), []).append(record.rdata.to_text())
+        with Authority({"example.com": sets}) as server:
+            return really("127.0.0.1", question, server.port)
+
+    monkeypatch.setattr(gate, "ask_server", ask)
+    monkeypatch.setattr(
+        gate, "system_addresses", lambda name: {"ada.ns.cloudflare.com": ["192.0.2.53"]}.get(name, ["192.0.2.54"])
+    )
+    zone = run.zone("example.com", id=state.zone.zone_id)
+    roles = ["mx", "dkim-r", "spf"]
+    assert "servers_asked" not in run(zones=[zone], check=True, wait_authoritative=True, wait_roles=roles) and not asked
+    result = run(zones=[zone], wait_authoritative=True, wait_roles=roles)
+    assert result["servers_asked"] == 2
+    assert {q for _a, q in asked} == {
+        ("example.com", "MX"),
+        ("example.com", "TXT"),
+        ("202611r._domainkey.example.com", "TXT"),
+    }
+    # Given by id, the zone's name servers cost one request.
+    assert result["requests"] == 3
+    monkeypatch.setattr(gate, "ask_server", lambda _a, _q: gate.Seen())
+    late = run(zones=[zone], wait_authoritative=True, wait_deadline=0, wait_roles=roles)
+    assert late["problems"][0]["code"] == "MS-DNS-040"
+
+
+def test_without_dnspython_only_the_gate_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudflare_zone, "GATE_ERROR", "Traceback")
+    assert "dnspython" in run(wait_authoritative=True)["msg"]
+    assert run()["changed"]
+
+
+def test_documentation_and_argument_spec_agree() -> None:
+    documented = yaml.safe_load(cloudflare_zone.DOCUMENTATION)["options"]
+
+    def compare(options: dict[str, Any], spec: dict[str, Any], where: str) -> None:
+        assert set(options) == set(spec), where
+        for name, option in options.items():
+            place = f"{where}.{name}"
+            for key in ("type", "required", "default", "choices", "elements"):
+                assert option.get(key) == spec[name].get(key), (place, key)
+            compare(option.get("suboptions", {}), spec[name].get("options", {}), place)
+
+    compare(documented, cloudflare_zone.argument_spec(), "")
