@@ -88,7 +88,7 @@ def create(client: Any, machine: Host, image: str, spec: str, files: dict[str, r
         hostname=name,
         domainname=domain or None,
         detach=True,
-        stop_signal="SIGRTMIN+3" if machine.systemd else None,
+        stop_signal="SIGRTMIN+3" if machine.systemd else "SIGTERM",
         labels={LABEL: "1", SPEC_LABEL: spec},
         host_config=host_config,
         networking_config=api.create_networking_config({f"mailstead-{first.network}": endpoint}),

@@ -211,6 +211,9 @@ CONTROLLER = Controller("mailstead-controller", "lan", "192.168.77.5", "2001:2:0
 #: Prints nothing and fails unless every unit that should run does.
 BOOTED = CommandCheck(("systemctl", "is-system-running", "--quiet"))
 
+#: The command of a machine that only the kernel works in; as first process it has to ask for its end.
+IDLE = ("sh", "-c", "trap 'exit 0' TERM; tail -f /dev/null & wait")
+
 #: What a service's image brings to say whether it works as seen from itself.
 SELF_TEST = ("/usr/local/sbin/lab-health",)
 
@@ -224,7 +227,7 @@ HOSTS: tuple[Host, ...] = (
             Link("cloud", "198.18.1.253", "2001:2:0:2::fd"),
             Link("isp", "198.18.2.253", "2001:2:0:3::fd"),
         ),
-        command=("tail", "-f", "/dev/null"),
+        command=IDLE,
         forwards=True,
         gateway4="unreachable",
         gateway6="unreachable",
@@ -239,7 +242,7 @@ HOSTS: tuple[Host, ...] = (
             Link("isp", "198.18.2.7", "2001:2:0:3::7"),
             Link("lan", "192.168.77.2", "2001:2:0:77::2"),
         ),
-        command=("tail", "-f", "/dev/null"),
+        command=IDLE,
         forwards=True,
         gateway4="198.18.2.254",
         gateway6="2001:2:0:3::fe",
