@@ -16,6 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import RawIntent
 
 GROUPS = ("mail_home", "mail_edge", "mail_client", "mail_vantage")
+REFERENCE = re.compile(r"\s*\{\{\s*([A-Za-z_]\w*)\s*\}\}\s*")
 VAULT_HEADER = b"$ANSIBLE_VAULT;"
 STEP = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]")
 
@@ -97,13 +98,17 @@ class Inventory:
         return str(found) if isinstance(found, str) and found else None
 
     def in_clear_text(self, paths: Iterable[str]) -> list[Problem]:
-        """The references whose value stands readable in a file of the inventory. What a lookup fetches is not judged."""
+        """The references whose value stands readable in a file of the inventory. What an expression makes of others, or
+        a lookup fetches from elsewhere, is not judged."""
         found = []
         for path in paths:
             written, value = self._leaf(path)
-            file, line = _origin(value)
-            refers = isinstance(written, str) and "{{" in written
-            if not file or _is_vaulted(value) or (refers and _origin(written) == (file, line)):
+            referred = ""
+            while isinstance(written, str) and (match := REFERENCE.fullmatch(written)) and match[1] in self._vars:
+                referred = match[1]
+                written = self._vars[referred]
+            file, line = _origin(written)
+            if not isinstance(written, str) or "{{" in written or not file or _is_vaulted(value):
                 continue
             try:
                 with Path(file).open("rb") as stream:
@@ -113,7 +118,7 @@ class Inventory:
             if not encrypted:
                 fix = (
                     f"run: ansible-vault encrypt {file}"
-                    if refers
+                    if referred
                     else 'move it into group_vars/all/vault.yml (ansible-vault edit) and write "{{ vault_… }}" here'
                 )
                 place = f"{path} ({Path(file).name}:{line})"

@@ -11,6 +11,7 @@ from tests.unit.plugins.playbook import (
     CANARY,
     DOMAINS_A,
     OPERATOR_YML,
+    VAULT_YML,
     VPS1_YML,
     ansible_playbook,
     output,
@@ -19,8 +20,9 @@ from tests.unit.plugins.playbook import (
 
 FETCHED = {
     "address": "canary@example.org",
-    "imap": {"host": "imap.example.org", "username": "c", "secret": "{{ lookup('ansible.builtin.env', 'HOME') }}"},
+    "imap": {"host": "imap.example.org", "username": "c", "secret": "{{ vault_fetched }}"},
 }
+FETCHING = {"vault_fetched": "{{ fetched.home }}", "fetched": {"home": "{{ lookup('ansible.builtin.env', 'HOME') }}"}}
 
 
 def test_example_a_is_shown_and_contacts_nobody(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_secrets_in_clear_text_are_a_warning_with_the_way_out(tmp_path: Path) ->
     account = "accounts: [{address: rekord, secret: literal-p4ssword}]\n"
     domains = DOMAINS_A.replace("accounts: [{address: rekord, aliases: [postmaster, abuse]}]\n", account)
     operator = {"mail_operator": {**OPERATOR_YML["mail_operator"], "canaries": [FETCHED]}}
-    inventory = write_inventory(tmp_path, domains, operator=operator)
+    inventory = write_inventory(tmp_path, domains, operator=operator, vault={**VAULT_YML, **FETCHING})
     done = ansible_playbook(inventory, "playbooks/plan.yml")
     shown = " ".join(output(done).split())
     assert done.returncode == 0
