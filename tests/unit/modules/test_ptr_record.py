@@ -82,7 +82,8 @@ def test_manual_tells_and_changes_nothing(ptr: Any, monkeypatch: pytest.MonkeyPa
     result = ptr(records)
     assert not result["changed"]
     assert [r["status"] for r in result["records"]] == ["ok", "manual", "manual"]
-    assert len(result["instructions"]) == 2 == len(result["warnings"])
+    told = [w for w in result["warnings"] if "Set the reverse DNS" in str(w)]
+    assert len(result["instructions"]) == 2 == len(told)
     assert "Enter exactly: mail.example.com" in result["instructions"][0]
     # Without dnspython the present name is not known, and that is said.
     monkeypatch.setattr(ptr_record, "DNS_ERROR", "Traceback")
