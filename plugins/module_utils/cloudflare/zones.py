@@ -99,6 +99,18 @@ def find_zones(
     return out, problems
 
 
+def all_zones(client: Client, label: str = "") -> List[ZoneInfo]:
+    """Every zone the token sees. Raises MailsteadError."""
+    try:
+        return [
+            zone_info(client, raw)
+            for page in client.pages("/zones", ZONES_PER_PAGE, label=label)
+            for raw in page.result
+        ]
+    except RefusalError as refusal:
+        raise MailsteadError([explain_refusal(client, refusal, "the list of zones")]) from refusal
+
+
 def _look_up(client: Client, names: set[str], found: Dict[str, List[ZoneInfo]], seen: List[str], label: str) -> None:
     def take(page: Iterable[Any]) -> None:
         for raw in page:
