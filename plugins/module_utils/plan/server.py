@@ -111,7 +111,7 @@ def secret_references(objects: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
 
 
 def fill_secrets(objects: Iterable[Mapping[str, Any]], values: Mapping[str, str]) -> Objects:
-    """The objects with values for references. Raises MailsteadError MS-PLAN-003 for references without a value."""
+    """The objects with values for references. Raises MailsteadError MS-PLAN-004 for references without a value."""
     problems: List[Problem] = []
     out: Objects = []
     for one in objects:
@@ -121,7 +121,7 @@ def fill_secrets(objects: Iterable[Mapping[str, Any]], values: Mapping[str, str]
                 filled[pointer] = str(values[ref])
             else:
                 what = f"the reference {ref!r} has no value"
-                problems.append(Problem("MS-PLAN-003", str(one.get("match")), what, "Define the variable it names."))
+                problems.append(Problem("MS-PLAN-004", str(one.get("match")), what, "Define the variable it names."))
         out.append({**one, **({"secrets": filled} if filled else {})})
     if problems:
         raise MailsteadError(problems)

@@ -239,7 +239,7 @@ def test_secrets_are_filled_in_and_missing_ones_named() -> None:
     ]
     with pytest.raises(MailsteadError) as caught:
         fill_secrets(objects(), {"vault.alice": ""})
-    assert [p.code for p in caught.value.problems] == ["MS-PLAN-003"] * 2
+    assert [p.code for p in caught.value.problems] == ["MS-PLAN-004"] * 2
 
 
 def test_both_keys_of_each_domain_sign() -> None:
