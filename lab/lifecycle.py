@@ -70,6 +70,12 @@ def _up(only: tuple[str, ...]) -> None:
         _rewire(client, machines, running)
     else:
         if running:
+            programs = wiring.busy()
+            if programs:
+                raise LabError(
+                    f"the running lab differs from its description and would be started afresh, but programs run in it: "
+                    f"{', '.join(programs[:5])}.\n    Fix: let them end and try again, or make lab-down first"
+                )
             CONSOLE.say("the running lab differs from its description: starting afresh")
             _teardown(client)
         _start(client, machines, tags, wanted, facts)

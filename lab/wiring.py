@@ -278,5 +278,18 @@ def remove_controller() -> None:
         NETNS_ETC.parent.rmdir()
 
 
+def busy() -> list[str]:
+    """Programs that run in the namespace, as "pid name"; ssh is left out, whose shared connections outlive their use."""
+    if not (Path("/run/netns") / CONTROLLER.namespace).exists():
+        return []
+    found = []
+    for pid in _inside():
+        with contextlib.suppress(OSError):
+            name = (Path("/proc") / str(pid) / "comm").read_text().strip()
+            if name != "ssh":
+                found.append(f"{pid} {name}")
+    return found
+
+
 def _inside() -> list[int]:
     return [int(p) for p in run(["ip", "netns", "pids", CONTROLLER.namespace]).split() if int(p) != os.getpid()]
