@@ -202,14 +202,21 @@ def used() -> set[str]:
 
 
 def remove_all(client: Any) -> list[str]:
-    """Remove every image that carries our label, newest first. Returns their names."""
+    """Remove every image that carries our label, newest first. Returns the names of those that are gone.
+
+    One that somebody's container still uses stays, and is named.
+    """
     removed: list[str] = []
     found = client.images.list(filters={"label": f"{LABEL}=1"})
     for image in sorted(found, key=lambda i: i.attrs["Created"], reverse=True):
-        removed += image.tags or [image.short_id]
+        names = image.tags or [image.short_id]
         try:
             client.images.remove(image.id, force=True)
         except docker.errors.ImageNotFound:
-            # Its parent's removal took it along.
+            # Its child's removal took it along.
+            pass
+        except docker.errors.APIError as error:
+            CONSOLE.say(f"{names[0]} stays: {error.explanation or error}")
             continue
+        removed += names
     return removed
