@@ -86,18 +86,21 @@ def dkim_wanted(plan: dict[str, Any], host: str) -> list[dict[str, str]]:
 def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
     """What the hosts reported earlier in this run: public keys, the certificate's key, signed zones."""
     facts: dict[str, Any] = {"dkim": [], "spki": {}, "signed": []}
+
+    def reported(host: str, names: tuple[str, ...], key: str) -> Any:
+        """What the first task that was not skipped returned; the role's own result comes before the one that reads."""
+        variables = hostvars[host]
+        results = (variables[name] for name in names if name in variables)
+        return next((r[key] for r in results if key in r), None)
+
     for home in plan["homes"]:
-        reported = hostvars[home["host"]]
-        facts["dkim"] += list(reported["dkim_result"].get("keys", [])) if "dkim_result" in reported else []
-        digest = reported["tls_result"].get("spki_sha256") if "tls_result" in reported else None
+        facts["dkim"] += reported(home["host"], ("dkim_result", "facts_dkim"), "keys") or []
+        digest = reported(home["host"], ("tls_result", "facts_tls"), "spki_sha256")
         if digest:
-            for edge in plan["edges"]:
-                if edge["host"] in home["edges"]:
-                    facts["spki"][edge["mail_name"]] = digest
+            facts["spki"].update({e["mail_name"]: digest for e in plan["edges"] if e["host"] in home["edges"]})
     validated: list[set[str]] = []
     for edge in plan["edges"]:
-        reported = hostvars[edge["host"]]
-        for observation in reported["dns_signed"].get("observations", []) if "dns_signed" in reported else []:
+        for observation in reported(edge["host"], ("dns_signed",), "observations") or []:
             answers = observation["data"].get("answers", {})
             validated.append({question.split(" ")[0] for question, answer in answers.items() if answer.get("ad")})
     if validated:
