@@ -152,13 +152,15 @@ def _interception(
     signs = [sign for r in spoken for sign in _signs(r, suffixes.get(str(r["operator"]), []))]
     hard = [text for grave, text in signs if grave]
     banners = [str(r.get("banner", "")) for r in spoken]
-    if len(spoken) > 1 and len(set(banners)) == 1:
+    alike = len(spoken) > 1 and len(set(banners)) == 1
+    if alike:
         hard.append(f"all operators greet with the same words: {banners[0]}")
     expected = "each operator's own name, STARTTLS and certificate"
     fix = "something between this host and the Internet reads SMTP: switch off ESMTP inspection, or ask the provider"
     if hard:
         # One operator alone may have changed its names; a proxy changes all of them.
-        verdict = "fail" if len({h.split(":")[0] for h in hard}) > 1 or len(spoken) == 1 else "warn"
+        several = alike or len({h.split(":")[0] for h in hard}) > 1
+        verdict = "fail" if several or len(spoken) == 1 else "warn"
         return case.finding(
             "B3", scope, verdict, "; ".join(hard), expected=expected, evidence=evidence, fix=fix, requires=needs
         )

@@ -48,7 +48,7 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _starttls(case, edge, address)
         tls = seen.data.get("tls") if seen and seen.ok else None
         legacy = seen.data.get("legacy") if seen and seen.ok else None
-        needs = (*case.address_needs(edge, address), f"K1@{address}:25")
+        needs = (f"K1@{address}:25",)
         why = "no TLS session on port 25 was seen"
         yield from _port(case, Port(edge, address, 25, tls, legacy, why, needs, case.watched))
     for edge in case.view.plan.edges:
