@@ -137,6 +137,7 @@ def _send(client: Client, plan: Plan, batch: Sequence[Sequence[Step]], state: St
                 outcome.ids[step.index] = id_
             if step.secrets:
                 state.remember(step.label, id_, step.secrets)
+    state.save()
     if problems:
         raise ApplyError([*problems, *_rest(plan, outcome, len(problems))], outcome.applied)
 

@@ -104,6 +104,7 @@ class _Planner:
         self.pending: Dict[str, int] = {}
         self._broken: Dict[str, str] = {}
         self._resolving: Set[str] = set()
+        self._index: Dict[Tuple[str, str], Dict[Any, List[Mapping[str, Any]]]] = {}
 
     # -- references --------------------------------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class _Planner:
             self._broken[text] = wrong[0].what
             return
         wire = replaced(wire, self.ids)
-        found = [o for o in self.observed.get(type_, ()) if self.schema.matches("x:" + type_, wire, o)]
+        found = self._found(type_, wire)
         if len(found) == 1:
             self.ids[text] = str(found[0]["id"])
         elif found:
@@ -225,8 +226,9 @@ class _Planner:
         return steps
 
     def _check_gone(self, gone: Set[str]) -> None:
+        used = set(references([[d.match, d.properties] for d in self.wanted if d.present]))
         for text, id_ in self.ids.items():
-            if id_ in gone and any(text in references([d.match, d.properties]) for d in self.wanted if d.present):
+            if id_ in gone and text in used:
                 type_ = parse_reference(text)[0]
                 if any(o["id"] == id_ for o in self.observed.get(type_, ())):
                     self.problems.append(
@@ -240,8 +242,7 @@ class _Planner:
         have = self.observed.get(one.type, ())
         if one.singleton:
             return have[0] if have else {"id": "singleton"}
-        wire = replaced(one.match, self.ids)
-        found = [o for o in have if self.schema.matches("x:" + one.type, wire, o)]
+        found = self._found(one.type, replaced(one.match, self.ids))
         if len(found) > 1:
             self.problems.append(
                 Problem(
@@ -259,8 +260,23 @@ class _Planner:
         if any(t in self._broken or t in self.pending for t in references(one.match)):
             # What it would belong to does not exist, so neither does it.
             return []
-        wire = replaced(one.match, self.ids)
-        return [o for o in self.observed.get(one.type, ()) if self.schema.matches("x:" + one.type, wire, o)]
+        return self._found(one.type, replaced(one.match, self.ids))
+
+    def _found(self, type_: str, wire: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+        """The server's objects that match; an index keeps thousands of objects from being compared with each other."""
+        candidates: Sequence[Mapping[str, Any]] = self.observed.get(type_, ())
+        for key, value in wire.items():
+            wanted = None if key == "@type" else self.schema.comparable("x:" + type_, key, value)
+            if wanted is None:
+                continue
+            if (type_, key) not in self._index:
+                index: Dict[Any, List[Mapping[str, Any]]] = {}
+                for one in candidates:
+                    index.setdefault(self.schema.comparable("x:" + type_, key, one.get(key)), []).append(one)
+                self._index[(type_, key)] = index
+            candidates = self._index[(type_, key)].get(wanted, ())
+            break
+        return [o for o in candidates if self.schema.matches("x:" + type_, wire, o)]
 
     def _name(self, type_: str, found: Mapping[str, Any]) -> str:
         for key in ("name", "selector", "emailAddress", "address", "description"):

@@ -82,9 +82,20 @@ class Schema:
             return None
         return {v["name"]: v.get("schemaName") for v in entry["variants"]}
 
-    def fields(self, name: str, variant: Optional[str] = None) -> Dict[str, Any]:
+    def fields(self, name: str, variant: Optional[str] = None) -> Mapping[str, Any]:
         """Property → ``{"type": …, "update": mutable|immutable|serverSet}`` of an object or of one of its variants."""
-        return dict(self._fields.get(self._fields_name(name, variant) or "", {}).get("properties", {}))
+        found = self._fields.get(self._fields_name(name, variant) or "", {}).get("properties", {})
+        return found if isinstance(found, Mapping) else {}
+
+    def comparable(self, name: str, key: str, value: Any) -> Any:
+        """A hashable form in which equal values of this property are equal, None when it is no plain value."""
+        variants = self.variants(name)
+        for variant in variants or [""]:
+            kind = self.fields(name, variant).get(key, {}).get("type")
+            if kind is not None:
+                plain = kind["type"] in ("string", "number", "enum", "boolean", "objectId")
+                return _normal(kind, value) if plain and isinstance(value, (str, int, float)) else None
+        return None
 
     def _fields_name(self, name: str, variant: Optional[str]) -> Optional[str]:
         variants = self.variants(name)
@@ -110,9 +121,7 @@ class Schema:
                 problems.append(Problem("MS-SRV-011", where + "/@type", f"{name[2:]} has no variants", "Remove @type."))
             fields = self.fields(name)
         elif variant is None and partial:
-            fields = {}
-            for each in variants:
-                fields.update(self.fields(name, each))
+            fields = {k: v for each in variants for k, v in self.fields(name, each).items()}
         elif not isinstance(variant, str) or variant not in variants:
             problems.append(
                 Problem(

@@ -38,6 +38,7 @@ class State:
         if not isinstance(salt, str) or not re.fullmatch("[0-9a-f]{32}", salt) or not isinstance(known, dict):
             self._secrets = {}
         self._pending = self._read("pending.json")
+        self._unsaved = False
 
     def _read(self, name: str) -> Dict[str, Any]:
         path = self.directory / name
@@ -59,7 +60,7 @@ class State:
     def _print(self, place: str, id_: str, value: str) -> str:
         salt = bytes.fromhex(self._secrets.setdefault("salt", secrets.token_hex(16)))
         salted = hashlib.sha256(b"\0".join((salt, place.encode(), id_.encode()))).digest()
-        return hashlib.scrypt(value.encode(), salt=salted, n=1 << 12, r=8, p=1, dklen=32).hex()
+        return hashlib.scrypt(value.encode(), salt=salted, n=1 << 10, r=8, p=1, dklen=32).hex()
 
     def remembered(self, label: str, pointer: str, id_: str, value: str) -> bool:
         """Whether this value was the last one written to this place of this very object."""
@@ -68,12 +69,18 @@ class State:
         return isinstance(known, str) and hmac.compare_digest(known, self._print(place, id_, value))
 
     def remember(self, label: str, id_: str, written: Mapping[str, str]) -> None:
-        """Note that the values (pointer → secret) were written. Raises OSError."""
+        """Note that the values (pointer → secret) were written; :meth:`save` puts it on disk."""
         known = self._secrets.setdefault("known", {})
         for pointer, value in written.items():
             place = f"{label}#{pointer}"
             known[place] = self._print(place, id_, value)
-        self._write("secrets.json", self._secrets)
+            self._unsaved = True
+
+    def save(self) -> None:
+        """Put what is remembered on disk. Raises OSError."""
+        if self._unsaved:
+            self._write("secrets.json", self._secrets)
+            self._unsaved = False
 
     # -- what is not yet live ----------------------------------------------------------------------------------
 

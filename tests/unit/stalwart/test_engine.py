@@ -521,3 +521,19 @@ def test_labels_name_what_a_person_knows() -> None:
         == "Certificate certificate.filePath=/x"
     )
     assert label("MtaSts", {}) == "MtaSts"
+
+
+def test_many_objects_are_not_compared_with_each_other(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand mailboxes must cost a thousand comparisons, not a million."""
+    compared: list[int] = []
+    original = Schema.matches
+
+    def counted(self: Schema, *args: Any) -> bool:
+        compared.append(1)
+        return original(self, *args)
+
+    monkeypatch.setattr(Schema, "matches", counted)
+    raw = [{"type": "AllowedIp", "match": {"address": f"198.18.{i // 250}.{i % 250}/32"}} for i in range(1000)]
+    have = [{"id": f"i{i}", "address": f"198.18.{i // 250}.{i % 250}"} for i in range(1000)]
+    assert plan(schema, raw, {"AllowedIp": have}).levels == ()
+    assert len(compared) == 1000
