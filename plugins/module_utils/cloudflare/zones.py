@@ -218,7 +218,8 @@ def _explain_token(client: Client, refusal: RefusalError, where: str) -> Problem
     try:
         state = client.read("/user/tokens/verify", label="token").result
     except RefusalError as verify:
-        if refusal.codes & SCOPE_CODES and client.account_owned:
+        listing = refusal.request == "GET /zones"
+        if client.account_owned and (refusal.codes & SCOPE_CODES or not listing):
             # The endpoint for users knows no account-owned tokens: that answer proves nothing.
             return Problem("MS-CF-001", where, f"Cloudflare refused the token: {refusal.words()}", _SCOPES)
         what = f"Cloudflare does not know the token: {refusal.words()}; asked about it: {verify.words()}"

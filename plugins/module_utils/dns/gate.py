@@ -23,6 +23,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import dns.resolver
 import dns.rrset
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
@@ -220,6 +221,15 @@ def system_addresses(name: str) -> Sequence[str]:
     """The addresses of a name as this system resolves it, both families. Raises OSError."""
     found = socket.getaddrinfo(name, 53, type=socket.SOCK_DGRAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def name_servers(zone: str) -> Tuple[str, ...]:
+    """The name servers of a zone as this system's resolver sees them; none when that cannot be found out."""
+    try:
+        answer = dns.resolver.resolve(zone, "NS", lifetime=5.0)
+    except (dns.exception.DNSException, OSError):
+        return ()
+    return tuple(sorted(item.target.to_text(omit_final_dot=True).lower() for item in answer))
 
 
 def ask_server(address: str, question: Question, port: int = 53, timeout: float = ASK_TIMEOUT) -> Seen:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -297,6 +298,18 @@ def test_an_id_of_another_zone_is_noticed_before_anything_is_written() -> None:
     assert len(bench.records("example.org")) == 1
 
 
+def test_a_token_for_dns_alone_works_with_ids() -> None:
+    for kind, token in (("user", "d" * 40), ("account", "cfat_" + "d" * 35)):
+        bench = Bench(tokens=[{"token": token, "kind": kind, "scopes": ["DNS:Edit"]}])
+        zone_id = bench.twin.zone(ZONE).zone.zone_id
+        task = [ZoneTask(ZONE, tuple(mail_set()), zone_id)]
+        (result,) = reconcile(bench.client(token), task, Options())
+        assert len(bench.records()) == len(mail_set()) and "on trust" in result.notes[0]
+        bench.requests.clear()
+        assert reconcile(bench.client(token), task, Options())[0].diff.changes == ()
+        assert kinds(bench) == ["GET dns_records"]
+
+
 def test_email_routing_owns_its_mx() -> None:
     bench = Bench([{"name": ZONE, "email_routing": "locked"}])
     assert set(codes(fails(bench, mail_set()))) == {"MS-DNS-022"}
@@ -496,6 +509,57 @@ def test_a_wrong_answer_is_told_from_a_refusal(answer: Answer | Exception, code:
     with pytest.raises(MailsteadError) as caught:
         reconcile(client, [ZoneTask(ZONE, ())], Options())
     assert codes(caught.value) == [code]
+
+
+def answers(*results: Any) -> Any:
+    """A transport that gives one envelope after another; total_pages is 1."""
+    left = [json.dumps({"success": True, "errors": [], "result": r}).encode() for r in results]
+
+    class InTurn:
+        def request(self, *_args: Any) -> Answer:
+            return Answer(200, {}, left.pop(0))
+
+        def close(self) -> None:
+            return None
+
+    transport = InTurn()
+    return client_module.Client(TOKEN, lambda: transport, pause=lambda _s: None)
+
+
+def zone_row(zone_id: str, status: str = "active", **more: Any) -> dict[str, Any]:
+    return {"id": zone_id, "name": ZONE, "status": status, **more}
+
+
+def test_of_two_zones_of_one_name_the_active_one_counts() -> None:
+    (result,) = reconcile(answers([zone_row("a", "pending"), zone_row("b")], []), [ZoneTask(ZONE, ())], Options())
+    assert result.info.id == "b"
+    with pytest.raises(MailsteadError) as caught:
+        reconcile(answers([zone_row("a"), zone_row("b")]), [ZoneTask(ZONE, ())], Options())
+    assert codes(caught.value) == ["MS-CF-012"] and "a (active), b (active)" in caught.value.problems[0].what
+
+
+@pytest.mark.parametrize(("status", "words"), [("pending", "not active yet"), ("moved", "'moved'"), ("active", "")])
+def test_a_zone_that_is_not_active_is_noted(status: str, words: str) -> None:
+    (result,) = reconcile(answers([zone_row("a", status)], []), [ZoneTask(ZONE, ())], Options())
+    assert bool(result.notes) == bool(words) and words in "".join(result.notes)
+
+
+STORED = {"id": "1", "name": HOST, "type": "A", "content": "198.18.1.10", "ttl": 3600}
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ({"posts": [STORED]}, ""),
+        ({"posts": [{**STORED, "content": "198.18.1.99"}]}, "stored as '198.18.1.99', sent '198.18.1.10'"),
+        ({"posts": [{**STORED, "type": None}]}, "cannot be read"),
+        ({"posts": []}, "does not list the 1 posts"),
+        ([], "does not list the 1 posts"),
+    ],
+)
+def test_what_the_answer_says_was_stored_is_compared(stored: Any, words: str) -> None:
+    (result,) = reconcile(answers([zone_row("a")], [], stored), [ZoneTask(ZONE, tuple(ADDRESS))], Options())
+    assert bool(result.notes) == bool(words) and words in "".join(result.notes)
 
 
 def test_an_answer_that_echoes_the_token_does_not_get_it_into_a_message() -> None:

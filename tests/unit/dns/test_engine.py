@@ -313,6 +313,33 @@ def test_dmarc_merge_keeps_their_policy_and_adds_our_reports() -> None:
     assert codes(diff(wants, both, {"dmarc": "merge"})) == ["MS-DNS-035"]
 
 
+def test_policies_of_which_a_name_has_one_cannot_stand_side_by_side() -> None:
+    name = "_smtp._tls.example.com"
+    wants = [want(name, "TXT", "v=TLSRPTv1; rua=mailto:a@example.com", role="tls-rpt")]
+    have = [theirs(name, "TXT", "v=TLSRPTv1; rua=mailto:b@example.net")]
+    assert codes(diff(wants, have, {"other": "merge"})) == ["MS-DNS-035"]
+    # Ours, twice: the surplus goes at once, not in the last phase.
+    twice = [ours(name, "TXT", f"v=TLSRPTv1; rua=mailto:{n}@example.com", "tls-rpt") for n in "ab"]
+    found = diff(wants, twice, through_phase="policy")
+    assert actions(found) == [("delete", "TXT", name, twice[1].content, None)]
+    assert "second tls-rpt" in found.changes[0].reason
+
+
+def test_a_text_of_ours_becomes_another_in_the_last_phase_only() -> None:
+    wants = [want(ZONE, "TXT", SPF, role="spf")]
+    have = [ours(ZONE, "TXT", "old-verification=1", "verification")]
+    assert [a[0] for a in actions(diff(wants, have, through_phase="policy"))] == ["create"]
+    assert [a[0] for a in actions(diff(wants, have))] == ["update"]
+
+
+def test_a_merged_record_that_was_broken_by_hand_is_left_as_it_is() -> None:
+    broken = Have(
+        ZONE, "TXT", "v=spf1 ip4:oops -all", 300, id="1", comment="mailstead:mailstead:spf merged=abcde theirs"
+    )
+    found = diff([], [broken])
+    assert [(r.content, r.comment) for r in found.after] == [("v=spf1 ip4:oops -all", "theirs")]
+
+
 def test_a_mark_never_outgrows_the_comment() -> None:
     mark = Mark("mailstead", "spf", tuple(f"{n:05x}" for n in range(30)), "words " * 30)
     text = mark.write(100)

@@ -9,6 +9,7 @@ import errno
 from typing import Any
 
 import dns.rcode
+import dns.resolver
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate, rdata
@@ -140,6 +141,15 @@ def test_names_of_servers_that_do_not_resolve_are_told_at_once() -> None:
         )
     assert [p.code for p in caught.value.problems] == ["MS-DNS-041"] * 3
     assert gate.wait_published([ZoneGate(ZONE, ("ada",), ())], 9, resolve=resolve) == 0
+
+
+def test_name_servers_by_the_systems_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Authority({ZONE: {(ZONE, "NS"): ["Bob.ns.example.", "ada.ns.example."]}}) as server:
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
+        monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+        assert gate.name_servers(ZONE) == ("ada.ns.example", "bob.ns.example")
+        assert gate.name_servers(f"none.{ZONE}") == ()
 
 
 def test_the_system_resolves_loopback() -> None:
