@@ -22,12 +22,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.files impor
     write_private,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.apply import apply, set_error_problem
-from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.client import Client, basic, bearer
+from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.client import Call, Client, basic, bearer
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.engine import make_plan, needed_types
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.state import State
 
 _REFUSED = ("MS-SRV-002", "MS-SRV-003")
 _MANUAL = {"@type": "Manual"}
+#: Something only an administrator may read, and cheap.
+_READ: Call = ("x:SystemSettings/get", {"ids": ["singleton"]})
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _read(path: Path) -> Optional[str]:
 def _works(client: Client) -> bool:
     """Whether these credentials may read settings. Errors other than a refusal are raised."""
     try:
-        client.call([("x:SystemSettings/get", {"ids": ["singleton"]})])
+        client.call([_READ])
     except MailsteadError as error:
         if error.problems[0].code in _REFUSED:
             return False
@@ -118,13 +120,7 @@ def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], St
             "(recovery_user, recovery_password).",
         )
     recovery = connect(basic(*wanted.recovery))
-    if not _works(recovery):
-        raise MailsteadError.one(
-            "MS-SRV-030",
-            "recovery_user",
-            "the server refuses the recovery administrator",
-            "Start the container with the very STALWART_RECOVERY_ADMIN=<user>:<password> that is given here.",
-        )
+    _check_recovery(recovery)
     if check:
         return Result(changed=True, needs_recovery=True, reachable=True, actions=["would make account and API key"])
     actions = _account(recovery, wanted, state())
@@ -132,6 +128,29 @@ def ensure(connect: Connect, wanted: Wanted, check: bool, state: Callable[[], St
     result = _new_key(connect, connect(basic(wanted.address, str(password))), wanted, False, actions)
     result.needs_recovery = True
     return result
+
+
+def _check_recovery(client: Client) -> None:
+    """Raises MS-SRV-030 when the server refuses the recovery administrator, MS-SRV-032 when it is not set up."""
+    try:
+        client.call([_READ])
+    except MailsteadError as error:
+        (problem,) = error.problems
+        if problem.code == "MS-SRV-002":
+            raise MailsteadError.one(
+                "MS-SRV-030",
+                "recovery_user",
+                f"the server refuses the recovery administrator: {problem.what}",
+                "Start the container with the very STALWART_RECOVERY_ADMIN=<user>:<password> that is given here.",
+            ) from error
+        if problem.code == "MS-SRV-003" and "bootstrap mode" in problem.what:
+            raise MailsteadError.one(
+                "MS-SRV-032",
+                client.url,
+                problem.what,
+                "Put config.json where the container looks for it (/etc/stalwart), readable for uid 2000, and start again.",
+            ) from error
+        raise
 
 
 def _account(client: Client, wanted: Wanted, state: State) -> List[str]:

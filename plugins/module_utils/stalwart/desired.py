@@ -42,8 +42,9 @@ class Desired:
 
 
 def label(type_: str, match: Mapping[str, Any]) -> str:
-    """``Domain name=example.com``: how messages name an object."""
-    parts = [f"{k}={v}" for k, v in sorted(_flat(match), key=lambda p: (p[0] == "@type", p[0]))]
+    """``Account domainId=example.com name=alice``: how messages name an object; of a reference its last value."""
+    flat = sorted(_flat(match), key=lambda p: (p[0] == "@type", p[0]))
+    parts = [f"{k}={v.rpartition('=')[2] if isinstance(v, str) and v.startswith(REF) else v}" for k, v in flat]
     return " ".join([type_, *parts])
 
 

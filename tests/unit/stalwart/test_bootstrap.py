@@ -263,3 +263,12 @@ def test_a_break_at_any_request_is_made_good(
             client.close()
         number += 1
     assert number > 5
+
+
+def test_a_server_without_a_configuration_is_named(server: Server, connect: Connect, wanted: Wanted) -> None:
+    """As recorded from a server that was started without config.json."""
+    words = "The server is in bootstrap mode. Only the 'Bootstrap' object type can be accessed until then."
+    body = {"methodResponses": [["error", {"type": "forbidden", "description": words}, "c0"]]}
+    server.fault = lambda _n, _m, path, _b: Reply(200, json.dumps(body).encode()) if path == "/jmap" else None
+    with pytest.raises(MailsteadError, match=r"MS-SRV-032.*bootstrap mode"):
+        run(connect, wanted)

@@ -514,7 +514,7 @@ def test_diffs_read_like_yaml(schema: Schema) -> None:
 
 def test_labels_name_what_a_person_knows() -> None:
     assert label("Account", {"@type": "User", "name": "a", "domainId": "ref:Domain/name=x"}) == (
-        "Account domainId=ref:Domain/name=x name=a @type=User"
+        "Account domainId=x name=a @type=User"
     )
     assert (
         label("Certificate", {"certificate": {"@type": "File", "filePath": "/x"}})
