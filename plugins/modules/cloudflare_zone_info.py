@@ -145,7 +145,7 @@ def argument_spec() -> Dict[str, Any]:
 
 def record_data(record: Have, instance: str) -> Dict[str, Any]:
     mark = record.mark(instance)
-    found = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "extra"}
+    found = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     return {**found, "tags": list(record.tags), "owned": mark is not None, "role": mark.role if mark else ""}
 
 

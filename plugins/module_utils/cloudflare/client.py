@@ -41,7 +41,6 @@ QUOTA_CODES = frozenset({81045})
 TOKEN_CODES = frozenset({1000, 1001, 6003, 6103, 6111, 9106, 9109})
 #: The token is good, but not for this.
 SCOPE_CODES = frozenset({10000, 9107})
-RATE_CODES = frozenset({10100, 10300, 971})
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,6 @@ class Client:
         self._jitter = jitter or random.random
         self._rate_left = RATE_BUDGET
         self.counts: Dict[str, int] = {}
-        self.notes: List[str] = []
 
     @property
     def account_owned(self) -> bool:

@@ -91,7 +91,7 @@ class Have:
     """A record that is there, or (in a change) that will be.
 
     content: canonical. ttl: seconds; ``automatic`` read as 300. id: the provider's, empty for one that does not exist
-    yet. read_only: the provider refuses to change it. extra: the provider's own fields, carried along untouched.
+    yet. read_only: the provider refuses to change it.
     """
 
     name: str
@@ -103,7 +103,6 @@ class Have:
     tags: Tuple[str, ...] = ()
     proxied: bool = False
     read_only: bool = False
-    extra: Tuple[Tuple[str, str], ...] = ()
 
     @property
     def key(self) -> Tuple[str, str, str]:

@@ -125,14 +125,6 @@ def _address(name: str, value: str, word: str) -> str:
     return str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net)
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two records say the same: equal terms in equal order, spelling aside."""
-    try:
-        return parse(one).keys() == parse(other).keys()
-    except SpfError:
-        return False
-
-
 def merge(ours: str, theirs: Sequence[str]) -> Merged:
     """One record that authorises whatever either of the records does.
 
