@@ -134,7 +134,10 @@ class Client:
                 timed_out = isinstance(error, socket.timeout)
                 what = f"no answer within {self._timeout:g} s" if timed_out else f"cannot connect: {error}"
                 raise MailsteadError.one(
-                    "MS-SRV-001", place, what, "Start the server and look at its log: docker logs stalwart --tail 50"
+                    "MS-SRV-001",
+                    place,
+                    what,
+                    "Start the server and look at its log: docker logs mailstead-stalwart --tail 50",
                 ) from error
         if status not in (200, 301, 302, 307, 308):
             raise _http_error(place, status, headers, data)
@@ -162,7 +165,7 @@ class Client:
                     "MS-SRV-001",
                     self.url,
                     f"no answer within {seconds:g} s: {last}",
-                    "Start the server and look at its log: docker logs stalwart --tail 50",
+                    "Start the server and look at its log: docker logs mailstead-stalwart --tail 50",
                 )
             pause.wait(min(0.2, left))
 
