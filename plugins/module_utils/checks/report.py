@@ -123,9 +123,15 @@ def _path(plan: MailPlan, domain: DomainPlan, findings: Sequence[Finding]) -> Di
         rows = []
         for name, checks in stations:
             found = [f for f in mine if f.id in checks and f.verdict != NA]
-            trouble = sorted({f.id for f in found if f.verdict in (FAIL, WARN, UNKNOWN)}, key=natural)
+            verdict = worst(f.verdict for f in found)
+            trouble = {f.id for f in found if f.verdict == verdict and verdict not in (PASS, NA)}
             rows.append(
-                {"name": name, "detail": details[name], "verdict": worst(f.verdict for f in found), "checks": trouble}
+                {
+                    "name": name,
+                    "detail": details[name],
+                    "verdict": verdict,
+                    "checks": sorted(trouble, key=natural),
+                }
             )
         return rows
 
