@@ -1,4 +1,4 @@
-"""host_files: writes what differs and nothing else, refuses as a whole, and shows no secret."""
+"""host_setup: writes what differs and nothing else, refuses as a whole, and shows no secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mailstead.stack.plugins.modules import host_files
+from ansible_collections.mailstead.stack.plugins.modules import host_setup
 
 from tests.unit.plugins.modules import Answer, run_module
 
@@ -23,8 +23,8 @@ def entry(path: Path, content: str | None = None, **more: Any) -> dict[str, Any]
     return given if content is None else {**given, "content": content}
 
 
-def host(*files: dict[str, Any], check: bool = False) -> Answer:
-    return run_module(host_files.main, files=list(files), check=check)
+def host(*files: dict[str, Any], check: bool = False, **more: Any) -> Answer:
+    return run_module(host_setup.main, files=list(files), check=check, **more)
 
 
 def mode_of(path: Path) -> int:
@@ -47,20 +47,20 @@ def diff_text(answer: Answer) -> str:
 def test_a_tree_is_written_once(tmp_path: Path) -> None:
     files = [
         entry(tmp_path / "etc", state="directory", mode="0750"),
-        entry(tmp_path / "etc/a.conf", "one\n", mode="0640", notify="restart a"),
+        entry(tmp_path / "etc/a.conf", "one\n", mode="0640"),
         entry(tmp_path / "etc/deep/b.conf", "zwei – 2\n"),
         entry(tmp_path / "etc/current", state="link", target="a.conf"),
         entry(tmp_path / "etc/old", state="absent"),
     ]
     first = host(*files)
-    assert first.changed and first.data["notified"] == ["restart a"]
+    assert first.changed
     assert first.data["changed_paths"] == [f["path"] for f in files[:4]]
     assert mode_of(tmp_path / "etc") == 0o750 and mode_of(tmp_path / "etc/a.conf") == 0o640
     assert (tmp_path / "etc/deep/b.conf").read_text(encoding="utf-8") == "zwei – 2\n"
     assert (tmp_path / "etc/current").read_text() == "one\n"
     written = snapshot(tmp_path)
     second = host(*files)
-    assert not second.changed and second.data["changed_paths"] == [] and second.data["notified"] == []
+    assert not second.changed and second.data["changed_paths"] == []
     assert snapshot(tmp_path) == written
 
 
@@ -96,7 +96,7 @@ def test_the_validator_sees_the_new_content_under_the_old_suffix(tmp_path: Path)
 def test_a_secret_is_in_no_difference_and_never_open_to_others(tmp_path: Path) -> None:
     path = tmp_path / "token"
     for content in ("hunter2-old\n", "hunter2-new\n"):
-        answer = host(entry(path, content, secret=True, mode="0600"))
+        answer = host(entry(path, mode="0600"), secrets={str(path): content})
         assert answer.changed and "secret content changes" in diff_text(answer)
         # The result as a whole: nothing of it may carry the content but the module's own arguments.
         answer.data.pop("invocation", None)
@@ -117,7 +117,7 @@ def test_check_mode_predicts_exactly_and_changes_nothing(tmp_path: Path) -> None
     (tmp_path / "stays").write_text("same\n")
     (tmp_path / "stays").chmod(0o644)
     files = [
-        entry(tmp_path / "new/file", "1\n", notify="restart"),
+        entry(tmp_path / "new/file", "1\n"),
         entry(tmp_path / "stays", "same\n"),
         entry(tmp_path / "gone", state="absent"),
         entry(tmp_path / "dir", state="directory"),
@@ -127,7 +127,7 @@ def test_check_mode_predicts_exactly_and_changes_nothing(tmp_path: Path) -> None
     predicted = host(*files, check=True)
     assert snapshot(tmp_path) == before
     real = host(*files)
-    for key in ("changed", "changed_paths", "notified", "diff"):
+    for key in ("changed", "changed_paths", "digest", "diff"):
         assert predicted.data[key] == real.data[key]
     assert not host(*files, check=True).changed
 
