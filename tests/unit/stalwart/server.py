@@ -66,6 +66,8 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Headers and body are two writes: without this each answer waits for a delayed acknowledgement.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 outer.answer(self, "GET", None)
