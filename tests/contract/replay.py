@@ -261,7 +261,7 @@ class Replay:
             return bool(_MOMENT.fullmatch(got))
         if key == "sessionState":
             return bool(re.fullmatch(r"[0-9a-f]{8}", got))
-        if method == "x:Action/set" and key == "id" and expected != "singleton":
+        if method == "x:Action/set" and key == "id" and re.fullmatch(r"b[a-z0-9]{6}", expected):
             return bool(re.fullmatch(r"[a-z0-9]{6,9}", got))
         if expected.startswith("API_"):
             return bool(re.fullmatch(r"API_[A-Za-z0-9_-]{30,}", got))

@@ -34,9 +34,8 @@ _CHECK_SECONDS = 0.25
 
 _CONFIG = """
 protocols = imap
-base_dir = {base}
+base_dir = {base}/run
 state_dir = {base}/state
-login_user = {user}
 default_internal_user = {user}
 default_login_user = {user}
 default_internal_group = {group}
@@ -146,7 +145,9 @@ class Imap:
     async def start(self) -> None:
         """Write the configuration and start Dovecot; returns when it accepts connections."""
         shutil.rmtree(self.base, ignore_errors=True)
-        (self.base / "state").mkdir(parents=True, mode=0o700)
+        # Dovecot links its configuration into its base directory: the two must not be the same place.
+        for name in ("run", "state"):
+            (self.base / name).mkdir(parents=True, mode=0o700)
         self.mail_root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.refresh()
         names = {"user": _user_name(), "group": _group_name()}

@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Collection
 from datetime import datetime, timezone
 from typing import Any
 
@@ -65,8 +66,9 @@ class MailQueue:
         source: str,
         remote_ip: str,
         port: int,
+        silent: Collection[str] = (),
     ) -> None:
-        """Put a message into the queue; when this returns it is on disk."""
+        """Put a message into the queue; when this returns it is on disk. ``silent``: no report if these fail."""
         now = time.time()
         entry: JsonObject = {
             "created": now,
@@ -88,6 +90,7 @@ class MailQueue:
                 "status": "scheduled",
                 "reply": "",
                 "lastError": "",
+                "silent": recipient in silent,
             }
         with self.store.transaction() as db:
             db.execute("INSERT INTO queue VALUES (?, ?, ?, ?)", (queue_id, now, json.dumps(entry), message))
@@ -258,6 +261,7 @@ class MailQueue:
                 db.execute("UPDATE queue SET due = ?, data = ? WHERE id = ?", values)
             else:
                 db.execute("DELETE FROM queue WHERE id = ?", (queue_id,))
+        failed = {a: r for a, r in failed.items() if not r["silent"]}
         if failed and entry["sender"]:
             report = bounces.report(self.registry, entry, failed, message)
             self.add(self.new_id(), "", [entry["sender"]], report, "dsn", "127.0.0.1", 0)

@@ -67,6 +67,7 @@ class Intake:
             "authenticated" if self.state.authenticated_as else "unauthenticated",
             self.state.connection.remote[0],
             self.state.connection.local[1],
+            envelope.silent,
         )
         return queue_id
 

@@ -136,13 +136,17 @@ class Registry:
         if pyzor["enable"]:
             try:
                 self._lookup_host(pyzor["host"], pyzor["port"])
-            except OSError as error:
+            except OSError as failure:
                 return {
                     **set_error(
-                        "validationFailed", f"Invalid address: failed to lookup address information: {error.strerror}"
+                        "validationFailed", f"Invalid address: failed to lookup address information: {failure.strerror}"
                     ),
                     "objectId": {"object": "SpamPyzor", "id": SINGLETON},
                 }
+        consoles = [key for key, obj in self.store.all("Tracer").items() if obj["@type"] == "Stdout" and obj["enable"]]
+        if len(consoles) > 1:
+            error = set_error("validationFailed", "Only one console tracer is allowed")
+            return {**error, "objectId": {"object": "Tracer", "id": consoles[1]}}
         self._take_live()
         return None
 

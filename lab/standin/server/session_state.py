@@ -22,11 +22,12 @@ class ReplyError(ValueError):
 
 @dataclass
 class Envelope:
-    """One transaction: sender, recipients in order of arrival, how many were accepted."""
+    """One transaction: sender, recipients in order of arrival, how many were accepted, whose failure nobody hears of."""
 
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
     accepted: int = 0
+    silent: set[str] = field(default_factory=set)
 
     @property
     def sender_domain(self) -> str:
@@ -92,12 +93,12 @@ def parse_path(argument: str, keyword: str, what: str) -> tuple[str, list[str]]:
     if keyword == "TO":
         bad = "501 5.1.3 Bad destination mailbox address syntax."
     match = _PATH.fullmatch(rest)
-    if match is None or not (_ADDRESS.fullmatch(match[1]) or (match[1] == "" and keyword == "FROM")):
+    if match is None or not (_ADDRESS.fullmatch(match[1]) or match[1] == ""):
         raise ReplyError(bad)
     return match[1], match[2].split()
 
 
-_MAIL_PARAMETERS = {"SIZE", "BODY", "SMTPUTF8", "REQUIRETLS", "RET", "ENVID", "AUTH", "BY", "HOLDFOR", "HOLDUNTIL"}
+_MAIL_PARAMETERS = {"SIZE", "BODY", "SMTPUTF8", "REQUIRETLS", "RET", "ENVID", "AUTH"}
 _RCPT_PARAMETERS = {"NOTIFY", "ORCPT"}
 
 
@@ -110,8 +111,8 @@ def check_parameters(parameters: list[str], keyword: str, largest: int) -> None:
             raise ReplyError(f'504 5.5.4 Unsupported parameter "{parameter}".')
         if name.upper() == "SIZE":
             if not value.isdigit():
-                raise ReplyError(f'501 5.5.4 Invalid parameter "{parameter}".')
+                raise ReplyError(f'501 5.5.4 Invalid parameter "{name.upper()}".')
             if int(value) > largest:
                 raise ReplyError("552 5.3.4 Message too big for system.")
         if name.upper() == "BODY" and value.upper() not in {"7BIT", "8BITMIME", "BINARYMIME"}:
-            raise ReplyError(f'501 5.5.4 Invalid parameter "{parameter}".')
+            raise ReplyError(f'501 5.5.4 Invalid parameter "{name.upper()}".')

@@ -18,7 +18,7 @@ from .expression_functions import Constant, to_text
 from .expressions import to_strings
 from .listeners import Connection
 from .message_intake import Intake, RefusedError
-from .session_state import Envelope, State, ReplyError, check_parameters, parse_path
+from .session_state import Envelope, ReplyError, State, check_parameters, parse_path
 
 if TYPE_CHECKING:
     from .mail import Mail
@@ -27,7 +27,21 @@ log = logging.getLogger("standin.smtp")
 
 LABEL = "(stand-in)"
 _LONGEST_LINE = 4096
-_CAPABILITIES = ("SMTPUTF8", "SIZE {size}", "REQUIRETLS", "PIPELINING", "NO-SOLICITING", "ENHANCEDSTATUSCODES")
+# What EHLO offers, in the server's order, with the expression that decides. MT-PRIORITY, FUTURERELEASE and DELIVERBY,
+# which upstream offers to those who are logged in, are no part of the stand-in: it neither offers nor accepts them.
+_CAPABILITIES = (
+    ("VRFY", "vrfy"),
+    ("EXPN", "expn"),
+    ("SMTPUTF8", ""),
+    ("SIZE {size}", ""),
+    ("REQUIRETLS", "requireTls"),
+    ("PIPELINING", "pipelining"),
+    ("NO-SOLICITING", ""),
+    ("ENHANCEDSTATUSCODES", ""),
+    ("DSN", "dsn"),
+    ("CHUNKING", "chunking"),
+    ("BINARYMIME", ""),
+)
 
 
 class SessionClosedError(ConnectionError):
@@ -135,7 +149,7 @@ class SmtpSession:
     # -- greeting ---------------------------------------------------------------------------------------------------
     async def _greet(self, domain: str) -> bool:
         if not domain:
-            raise ReplyError("501 5.5.2 Syntax error, expected: EHLO hostname")
+            raise ReplyError("501 5.5.2 Syntax error, expected: EHLO domain")
         if domain == self.state.helo:
             return True
         labels = domain.split(".")
@@ -161,8 +175,11 @@ class SmtpSession:
             return
         self.state.reset()
         offers = ["STARTTLS"] if self.connection.starttls and not self.connection.tls else []
-        offers += [capability.format(size=self.largest()) for capability in _CAPABILITIES]
-        offers += ["CHUNKING", "BINARYMIME"]
+        offers += [
+            text.format(size=self.largest())
+            for text, switch in _CAPABILITIES
+            if not switch or self._truth("MtaExtensions", switch)
+        ]
         mechanisms = [] if self.state.authenticated_as else self.mechanisms()
         if mechanisms:
             offers.append(f"AUTH {' '.join(mechanisms)}")
@@ -292,6 +309,7 @@ class SmtpSession:
         if parameters and not self._truth("MtaExtensions", "dsn"):
             raise ReplyError("501 5.5.4 DSN extension has been disabled.")
         check_parameters(parameters, "TO", 0)
+        silent = any(parameter.upper() == "NOTIFY=NEVER" for parameter in parameters)
         if address.lower() in [known.lower() for known in envelope.recipients]:
             envelope.accepted += 1
             await self.reply("250 2.1.5 OK")
@@ -308,6 +326,8 @@ class SmtpSession:
         envelope.recipients.pop()
         known = {recipient.lower() for recipient in envelope.recipients}
         envelope.recipients += [target for target in targets if target.lower() not in known]
+        if silent:
+            envelope.silent.update(targets)
         envelope.accepted += 1
         await self.reply("250 2.1.5 OK")
 
