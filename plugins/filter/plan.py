@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -54,15 +58,32 @@ def tunnel_relay(plan: dict[str, Any], host: str, directory: str, secret: str) -
 
 
 def server_objects(
-    plan: dict[str, Any], host: str, dkim: list[dict[str, Any]], secrets: dict[str, str]
+    plan: dict[str, Any], host: str, dkim: list[dict[str, Any]], secrets: dict[str, str], allowed: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """The mail server's objects of a home, as stalwart_objects takes them."""
     whole = from_data(MailPlan, plan)
     home = next(h for h in whole.homes if h.host == host)
+    options = server.ServerOptions(allowed_ips=tuple(str(a) for a in allowed))
     try:
-        return server.fill_secrets(server.server_objects(home, whole.domains, dkim), secrets)
+        return server.fill_secrets(server.server_objects(home, whole.domains, dkim, options), secrets)
     except MailsteadError as error:
         raise AnsibleFilterError(str(error)) from None
+
+
+def never_banned(plan: dict[str, Any], hostvars: Any) -> list[str]:
+    """Addresses that the server must never ban: declared vantages, whose probes look like abuse, and the edges' own.
+
+    A vantage's address is its ansible_host; where that is a name, what it resolves to on the controller.
+    """
+    found = {a for edge in plan["edges"] for a in (edge["ipv4"], edge["ipv6"]) if a}
+    for vantage in plan["vantages"]:
+        name = str(hostvars[vantage].get("ansible_host", vantage))
+        try:
+            found.add(str(ipaddress.ip_address(name)))
+        except ValueError:
+            with contextlib.suppress(OSError):
+                found |= {str(row[4][0]) for row in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    return sorted(found)
 
 
 def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -129,6 +150,7 @@ class FilterModule:
         return {
             "dkim_wanted": dkim_wanted,
             "dns_facts": dns_facts,
+            "never_banned": never_banned,
             "ptr_secret_refs": ptr_secret_refs,
             "ptr_wanted": ptr_wanted,
             "server_objects": server_objects,

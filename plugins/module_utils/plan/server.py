@@ -330,6 +330,7 @@ def _from_binding() -> Objects:
 
 
 def _policies(home: HomePlan, domains: Sequence[DomainPlan]) -> Objects:
+    strict = [{"if": "local_port == 25", "then": "strict"}]
     mode = {"off": "disable"}.get(home.mta_sts.mode, home.mta_sts.mode)
     own = {d.name for d in domains}
     addresses = {uri.partition(":")[2] if ":" in uri else uri for d in domains for uri in (*d.dmarc.rua, *d.tls_rpt)}
@@ -345,6 +346,11 @@ def _policies(home: HomePlan, domains: Sequence[DomainPlan]) -> Objects:
         },
         # Where reports are asked for is where the server reads them; they still reach the mailbox.
         {"type": "ReportSettings", "properties": {"inboundReportAddresses": inbound}},
+        # The server's own default, held all the same: whoever changes it makes an open relay.
+        {"type": "MtaStageRcpt", "properties": {"allowRelaying": {"match": [], "else": "!is_empty(authenticated_as)"}}},
+        # What a domain's owner asks for is done: mail that fails p=reject is refused, ours first of all. The default
+        # only marks it.
+        {"type": "SenderAuth", "properties": {"dmarcVerify": {"match": strict, "else": "disable"}}},
     ]
 
 
