@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import ipaddress
 import json
 import os
 import socket
@@ -31,6 +32,11 @@ def unresolvable(host: str, port: int) -> None:
         socket.inet_aton(host)
     except OSError:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+
+
+def network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network of the API as an object."""
+    return ipaddress.ip_network(name, strict=False)
 
 
 class QuietActions:

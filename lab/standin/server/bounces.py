@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from email.message import Message
 from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import SMTP
-from email.utils import formataddr, formatdate, make_msgid
+from email.utils import format_datetime, formataddr, make_msgid
 from typing import TYPE_CHECKING
 
 from . import signing
@@ -57,12 +58,12 @@ def report(registry: Registry, entry: JsonObject, failed: dict[str, JsonObject],
     )
     notice["To"] = entry["sender"]
     notice["Subject"] = "Failed to deliver message"
-    notice["Date"] = formatdate(localtime=False)
+    notice["Date"] = format_datetime(datetime.now(timezone.utc))
     notice["Message-ID"] = make_msgid(domain=host)
     notice["Auto-Submitted"] = "auto-generated"
     lines = [f"<{address}>: {recipient['reply']}" for address, recipient in failed.items()]
     text = "Your message could not be delivered to the following recipients:\n\n" + "\n".join(lines) + "\n"
-    notice.attach(MIMEText(text, "plain", "utf-8"))
+    notice.attach(MIMEText(text, "plain", "us-ascii" if text.isascii() else "utf-8"))
     notice.attach(_status_part(host, failed))
     original = MIMEBase("text", "rfc822-headers")
     original.set_payload(message.partition(b"\r\n\r\n")[0].decode("ascii", "replace") + "\n")

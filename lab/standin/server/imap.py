@@ -15,11 +15,13 @@ import contextlib
 import grp
 import ipaddress
 import logging
+import math
 import os
 import pwd
 import shutil
 import socket
 import struct
+import time
 from pathlib import Path
 
 from .directory import Directory
@@ -52,6 +54,8 @@ haproxy_timeout = 5s
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = 50
+# A wrong password is answered at once, as upstream does; bans are not Dovecot's business here.
+auth_failure_delay = 0
 default_process_limit = 20
 default_client_limit = 200
 default_vsz_limit = 128M
@@ -97,6 +101,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -135,6 +142,7 @@ class Imap:
         self._process: asyncio.subprocess.Process | None = None
         self._written = -1
         self._writes = 0
+        self._settled = 0.0
 
     @property
     def available(self) -> bool:
@@ -197,18 +205,21 @@ class Imap:
             if not set(login + primary) & set(":\n "):
                 lines.append(f"{login}:{scheme}{secret}::::::user={primary}")
         self._writes += 1
-        # Dovecot looks at time and size, in whole seconds: two changes within one must differ in size.
+        # Dovecot looks at the file once a second, at its time and size, in whole seconds: two changes within one must
+        # differ in size, and a connection right after a change waits for the next second (see serve).
         lines.append("#" * (self._writes % 97 + 1))
         draft = self.base / "passwd.new"
         draft.touch(mode=0o600)
         draft.write_text("\n".join(lines) + "\n")
         draft.rename(self.base / "passwd")
         self._written = version
+        self._settled = math.floor(time.time()) + 1.0
 
     # -- connections ------------------------------------------------------------------------------------------------
     async def serve(self, connection: Connection) -> None:
         """Carry one client's connection to Dovecot and back."""
         self.refresh()
+        await asyncio.sleep(max(self._settled - time.time(), 0))
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(proxy_v2(connection.remote, connection.local))

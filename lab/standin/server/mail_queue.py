@@ -158,8 +158,15 @@ class MailQueue:
 
     # -- delivering -------------------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Deliver what is due, for ever."""
+        """Deliver what is due, until cancelled."""
         self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        try:
+            await self._deliver_due()
+        finally:
+            self._loop = None
+
+    async def _deliver_due(self) -> None:
         running: dict[str, asyncio.Task[None]] = {}
         while True:
             self._wake.clear()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import datetime, timezone
 from email import message_from_bytes, policy
 from email.message import Message
-from email.utils import formatdate, make_msgid
+from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING
 
 from . import authentication, sieve, signing
@@ -24,6 +25,10 @@ log = logging.getLogger("standin.smtp")
 
 class RefusedError(ValueError):
     """A message that is not taken; the text is the reply."""
+
+
+def _now() -> str:
+    return format_datetime(datetime.now(timezone.utc))
 
 
 class Intake:
@@ -53,7 +58,7 @@ class Intake:
         if self._truth("addReturnPathHeader"):
             added += f"Return-Path: <{envelope.sender}>\r\n"
         if b"date" not in names and self._truth("addDateHeader"):
-            added += f"Date: {formatdate(localtime=False)}\r\n"
+            added += f"Date: {_now()}\r\n"
         if b"message-id" not in names and self._truth("addMessageIdHeader"):
             added += f"Message-ID: {make_msgid(domain=self.state.hostname)}\r\n"
         whole = added.encode() + message
@@ -122,12 +127,13 @@ class Intake:
         secured = ""
         cipher = connection.writer.get_extra_info("cipher")
         if connection.tls and cipher:
-            secured = f"(using {cipher[1]} with cipher {cipher[0]})\r\n\t"
+            # Upstream's TLS library writes the suites of TLS 1.3 with their version.
+            secured = f"(using {cipher[1]} with cipher {cipher[0].replace('TLS_', 'TLS13_')})\r\n\t"
         kind = "ESMTP" + ("S" if connection.tls else "") + ("A" if state.authenticated_as else "")
         return (
             f"Received: from {state.helo} ({name} [{connection.remote[0]}])\r\n\t{secured}"
             f"by {state.hostname} (Stalwart SMTP) with {kind} id {queue_id.upper()};\r\n\t"
-            f"{formatdate(localtime=False)}\r\n"
+            f"{_now()}\r\n"
         )
 
     def _run_script(self, message: bytes) -> str:

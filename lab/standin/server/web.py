@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,7 @@ class Web:
         self.mail = mail
         self.registry = mail.registry
         self.jmap = jmap
+        self._changing = threading.Lock()  # requests read, check and write: one after the other
         self._anonymous: dict[str, tuple[int, int]] = {}
         self._public: dict[tuple[str, str], Route] = {
             ("GET", "/healthz/live"): lambda _: self._healthy(),
@@ -144,6 +146,9 @@ class Web:
 
     def _authenticated(self, request: Request, path: str) -> Response:
         token = self._token(request)
+        if path == "/jmap/session" and request.method == "GET" and "authorization" not in request.headers:
+            # Anybody may see what the server can do; the session then has no account.
+            return self._json(self._session(None))
         if token is None:
             return _unauthorized()
         if path == "/jmap/session" and request.method == "GET":
@@ -183,9 +188,10 @@ class Web:
         if len(calls) > MAX_CALLS:
             text = "The request exceeds the maximum number of calls in a single request."
             return problem(400, text, f"{_JMAP_ERROR}limit", limit="maxCallsInRequest")
-        return self._json(self.jmap.handle(body, token))
+        with self._changing:
+            return self._json(self.jmap.handle(body, token))
 
-    def _session(self, token: Token) -> JsonObject:
+    def _session(self, token: Token | None) -> JsonObject:
         base = zone.public_url(self.registry)
         core = {
             "maxSizeUpload": 50_000_000,
@@ -197,18 +203,20 @@ class Web:
             "maxObjectsInSet": MAX_OBJECTS,
             "collationAlgorithms": ["i;ascii-numeric", "i;ascii-casemap", "i;unicode-casemap"],
         }
-        account = {"name": token.name, "isPersonal": True, "isReadOnly": False}
-        account["accountCapabilities"] = {CAPABILITIES[1]: {}}
+        accounts: JsonObject = {}
+        if token is not None:
+            account = {"name": token.name, "isPersonal": True, "isReadOnly": False}
+            accounts[token.account_id] = {**account, "accountCapabilities": {CAPABILITIES[1]: {}}}
         return {
             "capabilities": {CAPABILITIES[0]: core, CAPABILITIES[1]: {}},
-            "accounts": {token.account_id: account},
-            "primaryAccounts": {CAPABILITIES[1]: token.account_id},
-            "username": token.name,
+            "accounts": accounts,
+            "primaryAccounts": dict.fromkeys(CAPABILITIES[1:], token.account_id) if token is not None else {},
+            "username": token.name if token is not None else "",
             "apiUrl": f"{base}/jmap/",
             "downloadUrl": base + "/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
             "uploadUrl": base + "/jmap/upload/{accountId}/",
             "eventSourceUrl": base + "/jmap/eventsource/?types={types}&closeafter={closeafter}&ping={ping}",
-            "state": session_state(token),
+            "state": session_state(token) if token is not None else "0",
         }
 
     # -- public documents -------------------------------------------------------------------------------------------
