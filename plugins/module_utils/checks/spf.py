@@ -107,10 +107,13 @@ class _Run:
         if status == "error":
             raise _EndError("temperror", f"{rtype} of {name} could not be looked up")
         if not values:
-            self.voids += 1
-            if self.voids > MAX_VOID:
-                raise _EndError("permerror", f"more than {MAX_VOID} look-ups without an answer")
+            self.void()
         return values
+
+    def void(self) -> None:
+        self.voids += 1
+        if self.voids > MAX_VOID:
+            raise _EndError("permerror", f"more than {MAX_VOID} look-ups without an answer")
 
     def count(self, term: str) -> None:
         self.terms += 1
@@ -201,6 +204,8 @@ class _Run:
         status, values = self.lookup(self.address.reverse_pointer, "PTR")
         if status == "error":
             return []
+        if not values:
+            self.void()
         rtype = "A" if self.address.version == 4 else "AAAA"
         out = []
         for value in list(values)[:MAX_NAMES]:
