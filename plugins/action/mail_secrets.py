@@ -11,7 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory
-from ansible_collections.mailstead.stack.plugins.plugin_utils.state import SecretStore, state_directory
+from ansible_collections.mailstead.stack.plugins.plugin_utils.state import PLACEHOLDER, SecretStore, state_directory
 
 GENERATED = "generated:"
 
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
                 value = store.get(name)
                 if value is None and self._task.check_mode:
                     # A dry run makes nothing; what would need the value only wants to know that there will be one.
-                    value = "generated-on-the-first-real-run"
+                    value = PLACEHOLDER
                 elif value is None:
                     value, path = store.make(name)
                     made[name] = str(path)

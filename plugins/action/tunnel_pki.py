@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.plugin_utils.pki import Authority, Leaf
-from ansible_collections.mailstead.stack.plugins.plugin_utils.state import SecretStore, state_directory
+from ansible_collections.mailstead.stack.plugins.plugin_utils.state import PLACEHOLDER, SecretStore, state_directory
 
 SPEC = {
     "edges": {
@@ -44,17 +44,17 @@ class ActionModule(ActionBase):
             directory = state_directory(variables)
             store = SecretStore(directory, getattr(self._loader, "_vault", None))
             authority = Authority(directory / "tunnel", datetime.datetime.now(datetime.timezone.utc), dry=dry)
-            pairs = {
-                leaf.name: dict(zip(("certificate", "key"), authority.pair(leaf), strict=True))
-                for leaf in self._leaves(args)
-            }
+            pairs = {}
+            for leaf in self._leaves(args):
+                certificate, key = authority.pair(leaf)
+                pairs[leaf.name] = {"certificate": certificate or PLACEHOLDER, "key": key or PLACEHOLDER}
             made = bool(authority.made)
             shared = {}
             for name in ("tunnel-token", "tunnel-stcp"):
                 value = store.get(name)
                 made = made or value is None
-                shared[name] = value if value is not None else "" if dry else store.make(name)[0]
-            ca = authority.certificate()
+                shared[name] = value if value is not None else PLACEHOLDER if dry else store.make(name)[0]
+            ca = authority.certificate() or PLACEHOLDER
         except MailsteadError as error:
             raise AnsibleActionFail(str(error)) from None
         result.update(changed=made, ca=ca, token=shared["tunnel-token"], stcp_secret=shared["tunnel-stcp"], pairs=pairs)

@@ -18,7 +18,7 @@ description:
   - Use it with C(no_log).
 attributes:
   check_mode:
-    description: Nothing is made; what would be made or renewed is an empty string, and changed is true then.
+    description: Nothing is made; a placeholder stands for what would be made or renewed, and changed is true then.
     support: full
   diff_mode:
     description: Shows no differences, for it deals in keys.

@@ -19,6 +19,10 @@ CODES: dict[str, str] = {
     "MS-HOST-003": "A host can be reached but not administered: not root, another distribution, or too old a Python.",
     "MS-HOST-004": "A file is to belong to a user or group that the host does not have.",
     "MS-HOST-005": "Something stands where a file, link or directory has to go, and it is not ours to remove.",
+    "MS-HOST-006": "A system account could not be made. The message ends in useradd's own words.",
+    "MS-HOST-007": "systemd does not answer: the host was not booted with it, or is shutting down.",
+    "MS-HOST-008": "A service does not come up. The message ends in its last words.",
+    "MS-HOST-009": "A file is to be written and nobody said what is in it.",
     "MS-TLS-001": "The certificate authority gave no certificate. Most often a name does not resolve to the edge yet, "
     "or port 80 does not reach the home through the tunnel.",
     "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",

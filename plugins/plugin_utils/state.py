@@ -15,6 +15,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common import file
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 
 VAULT_HEADER = "$ANSIBLE_VAULT;"
+#: What a dry run shows for a secret that a real one would make. Never empty: ansible-core masks every occurrence of a
+#: secret in the output, and an empty one with a line end would mask all line ends.
+PLACEHOLDER = "made-by-the-first-real-run"
 
 
 def state_directory(variables: Mapping[str, Any]) -> Path:

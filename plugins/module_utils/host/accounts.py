@@ -13,9 +13,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.host.files import 
 
 
 def missing(names: Sequence[str]) -> List[str]:
-    """Those that the host does not have."""
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return [name for name in names if name not in known]
+    """Those that the host does not have; asked one by one, because directories need not list all they know."""
+    out = []
+    for name in names:
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            out.append(name)
+    return out
 
 
 def make(run: Run, names: Sequence[str]) -> None:

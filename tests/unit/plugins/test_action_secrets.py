@@ -34,7 +34,7 @@ PLAYBOOK = """\
           token {{ secrets.secrets['mail_operator.dns.token'] | length }},
           changed {{ tunnel is changed }},
           ends {{ tunnel.pairs | sort | join(' ') }},
-          key {{ tunnel.pairs['server-vps1'].key | length > 0 }}
+          key {{ tunnel.pairs['server-vps1'].key is search('PRIVATE KEY') }}
 """
 
 
@@ -57,6 +57,7 @@ def test_secrets_are_made_once_and_never_shown(tmp_path: Path, playbook: Path) -
     assert predicted.returncode == 0, output(predicted)
     assert not state.exists()
     assert "changed True" in predicted.stdout and "key False" in predicted.stdout
+    assert "ends client-home client-vps1 server-vps1" in predicted.stdout
 
     first = ansible_playbook(inventory, playbook, "-vvv")
     assert first.returncode == 0, output(first)

@@ -144,6 +144,17 @@ def test_secrets_stay_out_of_the_output(role: Path) -> None:
             assert masked or masks_itself(task), f"{task['name']} uses {used}"
 
 
+@each_role
+def test_host_setup_is_handed_secrets_as_secrets(role: Path) -> None:
+    """host_setup masks what is in its option secrets; of a credential only the certificates may stand elsewhere."""
+    secret = [n for n, o in options(role).items() if re.search(r"\bSecret\b", str(o["description"]))]
+    for task in tasks(role):
+        shown = {k: v for k, v in task.get("mailstead.stack.host_setup", {}).items() if k != "secrets"}
+        for name in secret:
+            for attribute in re.findall(rf"\b{name}\b(\.\w+)?", str(shown)):
+                assert attribute in (".ca", ".certificate"), f"{task['name']}: {name}{attribute}"
+
+
 def masks_itself(task: dict[str, Any]) -> bool:
     """Whether the task's module marks its secret options no_log, so that ansible-core masks their values."""
     name = next((key for key in task if key.startswith("mailstead.stack.")), "")
