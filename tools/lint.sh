@@ -21,6 +21,6 @@ done
 step ansible-config
 ansible-config validate -t all
 step ansible-lint
-ansible-lint --offline --quiet
+ansible-lint --offline -q
 step "collection builds"
 ansible-galaxy collection build --force --output-path build/galaxy >/dev/null
