@@ -55,6 +55,7 @@ options:
     description:
       - The controller's clock, in seconds since the epoch, when this task was started. With it the probe of kind
         C(clock) can tell how far this host's clock is off.
+      - Use C(now().timestamp()). C(now(utc=true)) has no time zone and would be taken for local time.
     type: float
     default: 0
 attributes:
@@ -82,7 +83,7 @@ EXAMPLES = r"""
     vantage: "{{ inventory_hostname }}"
     probes: "{{ probe_plan.by_vantage[inventory_hostname] }}"
     secrets: "{{ verify_secrets }}"
-    reference: "{{ now(utc=true).timestamp() }}"
+    reference: "{{ now().timestamp() }}"
   register: observed
 """
 
