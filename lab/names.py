@@ -105,7 +105,7 @@ STATIC_RECORDS: tuple[Record, ...] = (
     # The outside sender. Its DKIM key is added when there is one.
     Record("stranger.example.org", "MX", "10 mail.stranger.example.org."),
     Record("stranger.example.org", "TXT", "v=spf1 mx -all"),
-    Record("_dmarc.stranger.example.org", "TXT", "v=DMARC1; p=reject"),
+    Record("_dmarc.stranger.example.org", "TXT", "v=DMARC1; p=none"),
     *both("mail.stranger.example.org", 40),
     Record("mail.stranger.example.org", "TXT", "v=spf1 a -all"),
     *(record for provider in PROVIDER_EXCHANGES for _, record in _mailbox_provider(*provider)),

@@ -171,8 +171,13 @@ def test_port_25_out_of_the_edge() -> None:
 
 
 def test_port_25_into_the_edge() -> None:
-    rules = "table inet lab_break { chain i { type filter hook input priority -10; tcp dport 25 drop; } }"
-    on("vps1", "sh", "-c", f"printf '%s' '{rules}' | sed 's/; }}/;\\n}}/g' | nft -f -")
+    rules = """table inet lab_break {
+        chain i {
+            type filter hook input priority -10
+            tcp dport 25 drop
+        }
+    }"""
+    on("vps1", "sh", "-c", f"nft -f - <<'END'\n{rules}\nEND")
     try:
         assert failed(verify()) == {"C1"}
     finally:

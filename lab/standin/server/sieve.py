@@ -1,7 +1,8 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sieve (RFC 5228) with variables, envelope, reject and editheader's addheader: what system scripts are made of.
+"""Sieve (RFC 5228) with variables, envelope, reject, relational's :count (RFC 5231) and editheader's addheader: what
+system scripts are made of.
 
 Anything outside that subset does not compile, so a script either means here what it means upstream or is refused.
 """
@@ -9,18 +10,31 @@ Anything outside that subset does not compile, so a script either means here wha
 from __future__ import annotations
 
 import contextlib
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import getaddresses
 from typing import Any
 
-EXTENSIONS = frozenset({"variables", "envelope", "reject", "ereject", "editheader", "environment", "fileinto"})
+EXTENSIONS = frozenset(
+    {"variables", "envelope", "reject", "ereject", "editheader", "environment", "fileinto", "relational"}
+)
 _TESTS = {"address", "envelope", "header", "exists", "size", "string", "true", "false", "not", "anyof", "allof"}
 _COMMANDS = {"require", "if", "elsif", "else", "stop", "keep", "discard", "reject", "ereject", "set", "addheader"}
 _MATCH_TYPES = {":is", ":contains", ":matches"}
 _ADDRESS_PARTS = {":all", ":localpart", ":domain"}
+#: Tags that are followed by a string of their own; both are kept as one, ``:count=ne``.
+_TAGS_WITH_VALUE = {":comparator", ":count"}
+_RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
 _TOKEN = re.compile(
     r"""\s+|\#[^\n]*|/\*.*?\*/|
     (?P<string>"(?:[^"\\]|\\.)*")|(?P<multi>text:[ \t]*(?:\#[^\n]*)?\r?\n.*?\r?\n\.\r?\n)|
@@ -170,18 +184,26 @@ class _Compiler:
 
     @staticmethod
     def check_test(token: Token, name: str, tags: list[str], args: list[Any]) -> None:
-        allowed = {":over", ":under"} if name == "size" else _MATCH_TYPES | _ADDRESS_PARTS | {":comparator"}
+        allowed = {":over", ":under"} if name == "size" else _MATCH_TYPES | _ADDRESS_PARTS | _TAGS_WITH_VALUE
         for tag in tags:
-            if tag not in allowed:
-                raise CompileError(f"Unsupported tag '{tag}' at {token.where}.")
+            word, _, value = tag.partition("=")
+            if word not in allowed or (word == ":count" and value not in _RELATIONS):
+                raise CompileError(f"Unsupported tag '{word}' at {token.where}.")
         counts = {"exists": 1, "size": 1, "true": 0, "false": 0}
-        if len(args) - (":comparator" in tags) != counts.get(name, 2):
+        if len(args) != counts.get(name, 2):
             raise CompileError(f"Wrong number of arguments for '{name}' at {token.where}.")
 
     def arguments(self) -> tuple[list[str], list[Any]]:
         tags: list[str] = []
         args: list[Any] = []
         while (token := self.peek()) is not None:
+            if token.kind == "tag" and token.value.lower() in _TAGS_WITH_VALUE:
+                self.pos += 1
+                value = self.take()
+                if value.kind != "string":
+                    raise CompileError(f"Expected a string but found '{value.value}' at {value.where}.")
+                tags.append(f"{token.value.lower()}={value.value.lower()}")
+                continue
             if token.kind == "tag":
                 tags.append(token.value.lower())
             elif token.kind == "string":
@@ -299,11 +321,14 @@ class _Run:
             return self.context.size > limit if ":over" in call.tags else self.context.size < limit
         if call.name == "exists":
             return all(self.values("header", name) for name in _as_list(call.args[0]))
-        args = call.args[1:] if ":comparator" in call.tags else call.args
+        args = call.args
         sources = [value for name in _as_list(args[0]) for value in self.values(call.name, self.expand(name))]
         if call.name in {"address", "envelope"}:
             sources = [_address_part(value, call.tags) for value in sources]
         wanted = [self.expand(key) for key in _as_list(args[1])]
+        relation = next((t.partition("=")[2] for t in call.tags if t.startswith(":count=")), "")
+        if relation:
+            return any(key.isdigit() and _RELATIONS[relation](len(sources), int(key)) for key in wanted)
         return any(self.matches(call.tags, value, key) for value in sources for key in wanted)
 
     def values(self, kind: str, name: str) -> list[str]:

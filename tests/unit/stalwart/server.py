@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lab.standin.server import hooks, sieve
 from tests.contract.servers import LOOPBACK, InProcess
 
 DATA = Path(__file__).parents[3] / "lab/standin/data/stalwart-0.16.18"
@@ -53,9 +52,6 @@ class Server:
     """One fresh server per object; calls: every method call in order as (name, arguments)."""
 
     def __init__(self, etc: Path, limits: dict[str, int] | None = None) -> None:
-        if "relational" not in sieve.EXTENSIONS:
-            # The real server knows RFC 5231; scripts are not what these tests are about.
-            hooks.sieve.compile_script = lambda text: None  # type: ignore[attr-defined]
         self.core = InProcess(etc)
         self.limits = {"maxCallsInRequest": 16, "maxObjectsInGet": 500, "maxObjectsInSet": 500, **(limits or {})}
         self.calls: list[tuple[str, Any]] = []
