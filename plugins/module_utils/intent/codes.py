@@ -29,4 +29,5 @@ CODES: Dict[str, str] = {
     "MS-INT-028": "A public address is needed, and this one is private, shared or reserved.",
     "MS-INT-029": "A secret is missing: the reference leads nowhere.",
     "MS-INT-030": "A secret stands in clear text in a file that is not vaulted.",
+    "MS-INT-031": "A domain without a mailbox: nobody would read postmaster's mail (RFC 5321 §4.5.1).",
 }

@@ -270,6 +270,7 @@ def _cross_check(intent: model.Intent, reading: Reading) -> None:
     _one_tunnel(intent, reading)
     _unique_domains(intent, reading)
     _addresses(intent, reading)
+    _postmasters(intent, reading)
     _mail_hosts(intent, reading)
     _one_sts_policy(intent, reading)
 
@@ -325,6 +326,19 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
                 None,
                 f"{domain.catch_all} is nobody's address",
                 "name an account or alias",
+            )
+
+
+def _postmasters(intent: model.Intent, reading: Reading) -> None:
+    """Somebody must read postmaster's mail (RFC 5321 §4.5.1); the plan gives it to a domain's first account."""
+    for index, domain in enumerate(intent.domains):
+        if domain.state == "present" and not domain.accounts and not domain.catch_all:
+            reading.note(
+                "MS-INT-031",
+                f"mail_domains[{index}]",
+                None,
+                f"{domain.name} has no mailbox, so nobody reads postmaster@{domain.name}",
+                "add an account, or a catch_all that names one of another domain",
             )
 
 

@@ -124,18 +124,30 @@ def _domain(intent: intent_model.Intent, domain: intent_model.Domain) -> DomainP
         mta_sts_id="" if domain.mta_sts == "off" else sts_id(domain.mta_sts, mail_hosts, STS_MAX_AGE),
         tls_rpt=domain.tls_rpt,
         dane=domain.dane != "off",
-        accounts=tuple(
-            AccountPlan(
-                address=a.address,
-                aliases=a.aliases,
-                secret=a.secret or f"generated:{a.address}",
-                description=a.description,
-                quota=a.quota,
-            )
-            for a in domain.accounts
-        ),
+        accounts=_accounts(domain),
         catch_all=domain.catch_all,
         subaddressing=domain.subaddressing,
+    )
+
+
+def unowned_roles(domain: intent_model.Domain) -> Tuple[str, ...]:
+    """Addresses that every mail domain must have (RFC 5321 §4.5.1, RFC 2142 §4) and that nobody was given."""
+    taken = {a.lower() for account in domain.accounts for a in (account.address, *account.aliases)}
+    wanted = (f"postmaster@{domain.name}", f"abuse@{domain.name}")
+    return () if domain.catch_all else tuple(a for a in wanted if a not in taken)
+
+
+def _accounts(domain: intent_model.Domain) -> Tuple[AccountPlan, ...]:
+    roles = unowned_roles(domain)
+    return tuple(
+        AccountPlan(
+            address=account.address,
+            aliases=account.aliases + (roles if number == 0 else ()),
+            secret=account.secret or f"generated:{account.address}",
+            description=account.description,
+            quota=account.quota,
+        )
+        for number, account in enumerate(domain.accounts)
     )
 
 

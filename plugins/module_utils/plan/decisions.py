@@ -61,6 +61,12 @@ def explain(
             "subaddressing": "on" if domain.subaddressing else "off",
             "catch_all": domain.catch_all or "none",
         }
+        given = {a for account in declared.accounts for a in account.aliases}
+        for account in domain.accounts:
+            implied = [a for a in account.aliases if a not in given]
+            if implied:
+                why = "every mail domain must have them (RFC 5321 §4.5.1, RFC 2142); the first mailbox gets them"
+                out.append(Decision(domain.name, f"aliases of {account.address}", ", ".join(implied), "default", why))
         for key, value in values.items():
             if _given(declared, key):
                 out.append(Decision(domain.name, key, value, "given", "your inventory says so"))

@@ -60,9 +60,9 @@ def test_yaml_off_is_a_word() -> None:
 
 def test_unicode_names_are_shown_and_punycode_is_written() -> None:
     zones = {**OPERATOR, "dns": {**OPERATOR["dns"], "zones": ["example.com"]}}
-    domain = read_intent(raw(domains=[{"name": "Bücher.example.org", "provider": "stalwart"}], operator=zones)).domains[
-        0
-    ]
+    domain = read_intent(
+        raw(domains=[{"name": "Bücher.example.org", "provider": "stalwart", "accounts": ["ich"]}], operator=zones)
+    ).domains[0]
     assert (domain.name, domain.unicode_name) == ("xn--bcher-kva.example.org", "bücher.example.org")
 
 
@@ -101,6 +101,7 @@ def test_unicode_names_are_shown_and_punycode_is_written() -> None:
         ("MS-INT-024", with_domain(dkim={"keys": ["ed25519"]})),
         ("MS-INT-025", with_domain(catch_all="nobody")),
         ("MS-INT-025", with_domain(accounts=["me@elsewhere.example.net"])),
+        ("MS-INT-031", with_domain(accounts=[])),
         ("MS-INT-026", raw(hosts={**HOSTS, "vps2": HOSTS["vps1"]})),
         ("MS-INT-027", raw(domains=[])),
         *(("MS-INT-028", with_address(**address)) for address in PRIVATE),

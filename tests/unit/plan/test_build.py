@@ -96,13 +96,25 @@ def test_sts_id_changes_exactly_with_the_policy() -> None:
 
 
 def test_defaults_say_why() -> None:
-    plan = build_plan(read_intent(raw(domains=[{"name": "example.com", "provider": "stalwart"}])))
+    plan = build_plan(read_intent(raw(domains=[{"name": "example.com", "provider": "stalwart", "accounts": ["me"]}])))
     for decision in plan.decisions:
         assert decision.reason and decision.source in ("given", "default", "derived")
     policy = next(d for d in plan.decisions if d.key == "dmarc.policy")
     assert (policy.value, policy.source) == ("reject", "default") and "auto" in policy.reason
     given_policy = next(d for d in plan_a().decisions if d.key == "dmarc.policy")
     assert given_policy.source == "given"
+
+
+def test_somebody_reads_postmasters_mail() -> None:
+    domain = {
+        "name": "example.com",
+        "provider": "stalwart",
+        "accounts": ["me", {"address": "you", "aliases": ["abuse"]}],
+    }
+    plan = build_plan(read_intent(raw(domains=[domain])))
+    assert [a.aliases for a in plan.domains[0].accounts] == [("postmaster@example.com",), ("abuse@example.com",)]
+    assert any(d.key == "aliases of me@example.com" and d.source == "default" for d in plan.decisions)
+    assert plan_a().domains[0].accounts[0].aliases == ("postmaster@example.com", "abuse@example.com")
 
 
 def test_facts_fill_what_is_deferred_and_nothing_else() -> None:
@@ -143,7 +155,9 @@ def inventories(draw: st.DrawFn) -> Any:
                 "mta_sts": mode,
                 "dane": draw(st.sampled_from(["auto", "off"])),
                 "dkim": {"keys": draw(st.sampled_from([["rsa-2048"], ["rsa-2048", "ed25519"]]))},
-                "accounts": draw(st.lists(st.sampled_from(["a", "b", "postmaster"]), max_size=3, unique=True)),
+                "accounts": draw(
+                    st.lists(st.sampled_from(["a", "b", "postmaster"]), min_size=1, max_size=3, unique=True)
+                ),
             }
         )
     host = {**HOSTS["vps1"], "mail_host": {**HOSTS["vps1"]["mail_host"], "name": f"mail.{names[0]}"}}
