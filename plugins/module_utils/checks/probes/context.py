@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 Dialer = Callable[[str, int, float], socket.socket]
 
 #: Seconds between two connections to the same service: the server cuts more than five a second from one address.
-PACE = 0.3
+PACE = 0.25
 SMTP_PORTS = (25, 465, 587)
 
 _CLASSES = {
