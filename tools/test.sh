@@ -18,6 +18,6 @@ if [ "$(id -u)" != 0 ]; then
   echo "The lab makes networks and namespaces, which needs root. Run: sudo make test   (make unit lint needs no root)" >&2
   exit 3
 fi
-molecule --no-command-borders test --scenario-name self_hosted
+molecule test --scenario-name self_hosted --no-command-borders
 step "done"
 python tools/summary.py "$runs"/unit-tests.xml "$runs"/lab-tests.xml
