@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup setup-test lab lab-up lab-down lab-clean lab-status test unit lint molecule
+.PHONY: help root setup setup-test lab lab-up lab-down lab-clean lab-status test unit lint molecule
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,16 +16,20 @@ setup: ## The Python environment of the controller, from hash-pinned requirement
 setup-test:
 	@tools/setup.sh test
 
-lab: setup ## Rebuild the home-lab mail server in the built-in lab and prove that mail flows
+# Said before anything is installed, which takes a while.
+root:
+	@test "$$(id -u)" = 0 || { echo 'The lab makes networks and namespaces, which needs root. Run: sudo make $(MAKECMDGOALS)' >&2; exit 3; }
+
+lab: root setup ## Rebuild the home-lab mail server in the built-in lab and prove that mail flows
 	@$(PY) -m lab site
 
-lab-up: setup ## Only start the lab's machines
+lab-up: root setup ## Only start the lab's machines
 	@$(PY) -m lab up
 
-lab-down: setup ## Remove everything of the lab but its images
+lab-down: root setup ## Remove everything of the lab but its images
 	@$(PY) -m lab down
 
-lab-clean: setup ## Remove the lab's images as well
+lab-clean: root setup ## Remove the lab's images as well
 	@$(PY) -m lab clean
 
 lab-status: setup ## What is up, and how to log in to each host

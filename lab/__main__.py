@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
         print(f"lab: the container engine refused: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; what was started stays (python -m lab down removes it)", file=sys.stderr)
+        print("lab: interrupted; what was started stays (make lab-down removes it)", file=sys.stderr)
         return 130
     return 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -94,6 +95,28 @@ def _start() -> None:
     if not wait_until(_answers, 60):
         tail = "\n    ".join(DOCKERD_LOG.read_text(errors="replace").splitlines()[-10:])
         raise LabError(f"dockerd was started and does not answer:\n    {tail}")
+
+
+def own() -> int:
+    """Process id of an engine that was started here for want of a service manager that can; 0 when there is none."""
+    try:
+        pid = int(PIDFILE.read_text())
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return 0
+    return pid if name == "dockerd" else 0
+
+
+def stop_own(client: Any) -> None:
+    """End the engine of :func:`own` unless somebody else's containers are in it. It removes its PID file at its end."""
+    pid = own()
+    if not pid or client.containers.list(all=True):
+        return
+    client.close()
+    with CONSOLE.step("stopping the container engine that was started for the lab"):
+        os.kill(pid, signal.SIGTERM)
+        if not wait_until(lambda: not own(), 30):
+            raise LabError(f"dockerd (process {pid}) does not end.\n    Fix: see {DOCKERD_LOG}")
 
 
 def ensure_tools() -> None:

@@ -99,7 +99,7 @@ def ensure(client: Any, names: set[str]) -> dict[str, str]:
     if not missing:
         packages.build_pool(sets)
         return wanted
-    CONSOLE.say(f"images to build: {', '.join(missing)}")
+    CONSOLE.say(f"images to build, once, in some minutes: {', '.join(missing)}")
     rootfs = f"{REPOSITORY}/rootfs:{packages.SUITE}-{RECIPE}"
     with concurrent.futures.ThreadPoolExecutor(BUILDERS) as workers:
         # The download and the unpacking of the smallest system use different things: do both at once.
@@ -185,12 +185,13 @@ def _build(client: Any, image: Image, tag: str, proxy: str, arguments: dict[str,
         buildargs={"http_proxy": proxy, **arguments},
         decode=True,
     )
-    for event in stream:
-        if "stream" in event:
-            log += event["stream"].rstrip().splitlines()
-        if "error" in event:
-            tail = "\n    ".join([*log[-15:], event["error"]])
-            raise LabError(f"building the image {image.name} failed:\n    {tail}")
+    with CONSOLE.watched(f"image {image.name}: building"):
+        for event in stream:
+            if "stream" in event:
+                log += event["stream"].rstrip().splitlines()
+            if "error" in event:
+                tail = "\n    ".join([*log[-15:], event["error"]])
+                raise LabError(f"building the image {image.name} failed:\n    {tail}")
     client.api.tag(tag, f"{REPOSITORY}/{image.name}", "latest")
     size = client.images.get(tag).attrs["Size"] / 1e6
     CONSOLE.say(f"image {image.name}: built in {time.monotonic() - begin:.1f} s, {size:.0f} MB")

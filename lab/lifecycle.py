@@ -24,6 +24,9 @@ from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, Host
 
 LOCK = Path("/run/lock/mailstead-lab.lock")
 
+#: As the reader can type it in the project's directory: a fresh Debian has no program called python.
+PYTHON = ".venv/bin/python"
+
 #: Machines that others need while they start; the rest follows at once, without waiting for these to be healthy.
 FIRST = ("router", "cpe", "dns", "resolver")
 WORKERS = 6
@@ -100,7 +103,7 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str],
         needed.add(mailserver.STANDIN)
     with concurrent.futures.ThreadPoolExecutor(2) as workers:
         # The compiler and the package manager wait for different things.
-        binaries = workers.submit(frp.ensure, paths.BUILD, CONSOLE.say)
+        binaries = workers.submit(_frp)
         tags = images.ensure(client, needed)
         try:
             artefacts = binaries.result()
@@ -124,6 +127,11 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str],
     if paths.write_if_changed(paths.STATE, json.dumps(state, indent=1) + "\n", 0o644):
         CONSOLE.say(f"mail server: {choice.kind} ({choice.origin})")
     return tags, json.dumps(state, sort_keys=True)
+
+
+def _frp() -> frp.FrpArtifacts:
+    with CONSOLE.watched("frp"):
+        return frp.ensure(paths.BUILD, CONSOLE.say)
 
 
 def _spec(client: Any, machine: Host, tags: dict[str, str], facts: render.World, inside: str) -> str:
@@ -199,6 +207,8 @@ def _down() -> None:
         return
     _teardown(client)
     CONSOLE.say("the lab is down")
+    if engine.own():
+        CONSOLE.say("the container engine that was started for it still runs, with the images (make lab-clean ends it)")
 
 
 def _teardown(client: Any) -> None:
@@ -252,6 +262,7 @@ def clean() -> None:
         if client is not None:
             names = images.remove_all(client)
             CONSOLE.say(f"removed {len(names)} images")
+            engine.stop_own(client)
         shutil.rmtree(paths.BUILD, ignore_errors=True)
 
 
@@ -285,7 +296,7 @@ def status() -> int:
         if machine.ssh:
             key = paths.SSH / "id_ed25519"
             known = paths.SSH / "known_hosts"
-            command = f"python -m lab exec -- ssh -i {key} -o UserKnownHostsFile={known} root@{machine.address4()}"
+            command = f"{PYTHON} -m lab exec -- ssh -i {key} -o UserKnownHostsFile={known} root@{machine.address4()}"
             print(f"  {machine.name:<10}{command}   # {machine.login}")
     print(f"  {'others':<10}docker exec -it {topology.PREFIX}<machine> bash")
     return 0 if everything else 1

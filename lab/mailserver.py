@@ -48,7 +48,14 @@ def choose(client: Any) -> MailServer:
             f"LAB_MAIL_SERVER=real, but {UPSTREAM} is neither in the engine nor pullable: {refusal}\n"
             f"    Fix: docker load the image, or unset LAB_MAIL_SERVER to use the stand-in"
         )
+    CONSOLE.say(f"mail server: it cannot be pulled here, its stand-in takes its place ({_short(refusal)})")
     return MailServer("stand-in", "", f"{UPSTREAM} cannot be pulled here")
+
+
+def _short(refusal: str) -> str:
+    """The end of an engine's one-line chain of causes, which says most."""
+    line = " ".join(refusal.split())
+    return line if len(line) <= 100 else f"... {line[-96:]}"
 
 
 def _is_upstreams(client: Any) -> bool:
@@ -72,7 +79,8 @@ def _pull(client: Any) -> str:
     job = workers.submit(attempt)
     workers.shutdown(wait=False)
     try:
-        job.result(PULL_SECONDS)
+        with CONSOLE.watched("mail server: pulling"):
+            job.result(PULL_SECONDS)
     except docker.errors.APIError as error:
         return str(error.explanation or error)
     except concurrent.futures.TimeoutError:

@@ -65,8 +65,11 @@ def site(environment: Mapping[str, str]) -> int:
         print("  The run broke before there was a verdict; the message above says what to do.")
         return BROKEN
     verdict = int(report["exit_code"])
+    counts = ", ".join(f"{number} {kind}" for kind, number in report["counts"].items() if number)
+    print(f"  Verdict: {report['outcome']} ({counts})")
     print(f"  Report: {os.path.relpath(REPORT)} and {os.path.relpath(REPORT.with_suffix('.html'))}")
     if verdict == 0 and status != 0:
         print("  Every check passed, but the run did not end well; the message above says why.")
         return BROKEN
+    print("  The lab keeps running: make lab-status says how to log in, make lab-down removes it.")
     return verdict

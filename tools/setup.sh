@@ -25,9 +25,15 @@ if [ ! -x .venv/bin/pip ]; then
   if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
       echo "setup: installing python3-venv"
+      started=$(date +%s)
       version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
       apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=3 update
-      DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$version-venv" >/dev/null
+      # What it says on a machine without apt-utils is no concern of the reader's, unless it fails.
+      if ! said=$(DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$version-venv" 2>&1); then
+        echo "$said" >&2
+        exit 3
+      fi
+      echo "setup: python3-venv installed in $(($(date +%s) - started)) s"
     else
       echo "mailstead needs Python's venv module: as root, apt-get install python3-venv" >&2
       exit 3

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lab import engine, hosts, images, mailserver, packages, paths, pki, registry, render, secrets
+from lab import console, engine, hosts, images, mailserver, packages, paths, pki, registry, render, secrets
 from lab.console import LabError
 from lab.topology import HOSTS, LABEL, host
 
@@ -313,6 +316,44 @@ def test_a_mail_server_that_cannot_be_had_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setenv("LAB_MAIL_SERVER", wanted)
     with pytest.raises(LabError, match=said):
         mailserver.choose(_NoImages(present=False))
+
+
+def test_a_long_step_says_that_it_still_runs_and_a_short_one_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = console.Console()
+    monkeypatch.setattr(console, "REMIND", 0.01)
+    with talk.watched("digging"):
+        assert engine.wait_until(lambda: "digging: 0 s so far" in capsys.readouterr().out, 5)
+    capsys.readouterr()
+    monkeypatch.setattr(console, "REMIND", 60)
+    with talk.step("blinking"):
+        pass
+    begun, ended = capsys.readouterr().out.splitlines()
+    assert begun.endswith("blinking ...") and ended.endswith("blinking: 0.0 s")
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_nothing_reminds_of_a_step_that_is_over(monkeypatch: pytest.MonkeyPatch, failing: bool) -> None:
+    monkeypatch.setattr(console, "REMIND", 60)
+    before = set(threading.enumerate())
+    with contextlib.suppress(LabError), console.Console().watched("digging"):
+        assert set(threading.enumerate()) - before
+        if failing:
+            raise LabError("the spade broke")
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("content", [None, "", "x\n", "999999999\n", f"{os.getpid()}\n"])
+def test_only_an_engine_that_was_started_here_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    pidfile = tmp_path / "dockerd.pid"
+    if content is not None:
+        pidfile.write_text(content)
+    monkeypatch.setattr(engine, "PIDFILE", pidfile)
+    assert engine.own() == 0
+    engine.stop_own(None)
 
 
 def test_without_root_there_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
