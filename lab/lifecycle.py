@@ -195,6 +195,8 @@ def down() -> None:
     engine.require_root()
     with _alone():
         _down()
+    if engine.own():
+        CONSOLE.say("the container engine that was started for it still runs, with the images (make lab-clean ends it)")
 
 
 def _down() -> None:
@@ -207,8 +209,6 @@ def _down() -> None:
         return
     _teardown(client)
     CONSOLE.say("the lab is down")
-    if engine.own():
-        CONSOLE.say("the container engine that was started for it still runs, with the images (make lab-clean ends it)")
 
 
 def _teardown(client: Any) -> None:
