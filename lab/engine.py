@@ -61,7 +61,8 @@ def ensure() -> Any:
         return client
     if not shutil.which("dockerd"):
         with CONSOLE.step("no container engine on this machine: installing the distribution's (docker.io)"):
-            packages.install("docker.io", "iptables")
+            # From Debian 13 on the command that people look into containers with is a package of its own.
+            packages.install("docker.io", "iptables", *packages.known("docker-cli"))
     with CONSOLE.step("starting the container engine"):
         _start()
     client = connect()

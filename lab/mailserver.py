@@ -53,9 +53,11 @@ def choose(client: Any) -> MailServer:
 
 
 def _short(refusal: str) -> str:
-    """The end of an engine's one-line chain of causes, which says most."""
-    line = " ".join(refusal.split())
-    return line if len(line) <= 100 else f"... {line[-96:]}"
+    """The end of an engine's chain of causes, which says most."""
+    causes = " ".join(refusal.split()).split(": ")
+    while len(causes) > 1 and len(": ".join(causes)) > 100:
+        del causes[0]
+    return ": ".join(causes)
 
 
 def _is_upstreams(client: Any) -> bool:

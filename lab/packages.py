@@ -21,13 +21,15 @@ import tempfile
 import threading
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import paths
 from lab.console import CONSOLE, LabError
 
 SUITE = "bookworm"
+#: What every release of Debian has beside itself.
+POCKETS = ("", "updates", "security")
 #: Bumped when the way of making the pool changes what is in it.
 POOL_RECIPE = "3"
 POOL_HOST = "packages.example.org"
@@ -57,9 +59,21 @@ def _indexes() -> list[Source]:
     for line in out.splitlines():
         origin, uri, suite, component, signed_by = line.split("|")
         # A field without a value is printed as its own name.
-        if origin == "Debian" and suite.startswith(SUITE):
+        if origin == "Debian":
             found.append(Source(uri, suite, component, "" if signed_by.startswith("$(") else signed_by))
-    return list(dict.fromkeys(found))
+    return for_suite(found)
+
+
+def for_suite(found: list[Source]) -> list[Source]:
+    """Those of Debian's entries that are for the lab's suite. A machine with another release of Debian has none: then
+    the same mirror's, whose keys every release knows."""
+    own = [s for s in found if s.suite.partition("-")[0] == SUITE]
+    if not own:
+        for source in found:
+            _, _, pocket = source.suite.partition("-")
+            if pocket in POCKETS:
+                own.append(replace(source, suite=f"{SUITE}-{pocket}".rstrip("-")))
+    return list(dict.fromkeys(own))
 
 
 def sources() -> list[Source]:
@@ -288,6 +302,12 @@ def debootstrap(target: Path) -> None:
         raise LabError(f"no apt source of this machine has the suite {SUITE} itself (only updates)")
     cache = f"--cache-dir={paths.APT_CACHE / 'debootstrap'}"
     _run(["debootstrap", "--variant=minbase", cache, SUITE, str(target), uri], "debootstrap")
+
+
+def known(*packages: str) -> list[str]:
+    """Those of these packages that this machine's release of Debian has."""
+    asked = {p: subprocess.run(["apt-cache", "show", p], check=False, capture_output=True) for p in packages}
+    return [p for p, answer in asked.items() if answer.returncode == 0]
 
 
 def install(*packages: str) -> None:

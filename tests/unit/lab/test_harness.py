@@ -356,6 +356,37 @@ def test_only_an_engine_that_was_started_here_is_taken_for_one(
     engine.stop_own(None)
 
 
+def test_of_a_refused_pull_the_last_causes_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    class Refusing(_NoImages):
+        def pull(self, repository: str, tag: str) -> None:
+            raise docker.errors.APIError(
+                f'Get "https://registry.example.net/{"v" * 90}": dial tcp: lookup x: no such host'
+            )
+
+    assert mailserver.choose(Refusing(present=False)).kind == "stand-in"
+    assert "stand-in takes its place (dial tcp: lookup x: no such host)" in capsys.readouterr().out
+
+
+def _source(suite: str, uri: str = "http://mirror.example.net/debian/") -> packages.Source:
+    return packages.Source(uri, suite, "main", "")
+
+
+def test_the_machines_own_entries_of_the_suite_are_taken_and_no_others() -> None:
+    own = [_source("bookworm"), _source("bookworm-updates"), _source("bookworm-backports")]
+    assert packages.for_suite([*own, _source("trixie"), own[0]]) == own
+
+
+def test_on_another_release_the_same_mirrors_serve_the_suite() -> None:
+    security = "http://mirror.example.net/debian-security/"
+    newer = [_source("trixie"), _source("trixie-updates"), _source("trixie-security", security)]
+    assert packages.for_suite([*newer, _source("trixie-backports"), _source("sid")]) == [
+        _source("bookworm"),
+        _source("bookworm-updates"),
+        _source("bookworm-security", security),
+    ]
+    assert packages.for_suite([]) == []
+
+
 def test_without_root_there_is_one_clear_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(LabError, match="sudo"):
