@@ -65,7 +65,11 @@ def site(environment: Mapping[str, str]) -> int:
         print("  The run broke before there was a verdict; the message above says what to do.")
         return BROKEN
     verdict = int(report["exit_code"])
-    counts = ", ".join(f"{number} {kind}" for kind, number in report["counts"].items() if number)
+    counts = ", ".join(
+        f"{report['counts'][kind]} {word}"
+        for kind, word in {"pass": "pass", "warn": "warn", "fail": "fail", "unknown": "unknown", "na": "n/a"}.items()
+        if report["counts"].get(kind)
+    )
     print(f"  Verdict: {report['outcome']} ({counts})")
     print(f"  Report: {os.path.relpath(REPORT)} and {os.path.relpath(REPORT.with_suffix('.html'))}")
     if verdict == 0 and status != 0:
