@@ -344,7 +344,12 @@ def test_nothing_reminds_of_a_step_that_is_over(monkeypatch: pytest.MonkeyPatch,
     assert set(threading.enumerate()) <= before
 
 
-@pytest.mark.parametrize("content", [None, "", "x\n", "999999999\n", f"{os.getpid()}\n"])
+@pytest.mark.parametrize(
+    # Named, for the process's own number is another one in every worker.
+    "content",
+    [None, "", "x\n", "999999999\n", f"{os.getpid()}\n"],
+    ids=["no file", "empty", "no number", "nobody", "another program"],
+)
 def test_only_an_engine_that_was_started_here_is_taken_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
