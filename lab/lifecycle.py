@@ -69,6 +69,10 @@ def _up(only: tuple[str, ...]) -> None:
     wanted = {m.name: _spec(client, m, tags, facts, inside) for m in machines}
     running = hosts.existing(client)
     unchanged = _matches(machines, wanted, running)
+    why = "the running lab differs from its description"
+    acme = any(m.name == "acme" for m in machines)
+    if unchanged and acme and _authority_lost(client, running):
+        unchanged, why = False, "the lab's ACME server was restarted, and nobody trusts what it had issued"
     if unchanged:
         _rewire(client, machines, running)
     else:
@@ -76,14 +80,13 @@ def _up(only: tuple[str, ...]) -> None:
             programs = wiring.busy()
             if programs:
                 raise LabError(
-                    f"the running lab differs from its description and would be started afresh, but programs run in it: "
-                    f"{', '.join(programs[:5])}.\n    Fix: let them end and try again, or make lab-down first"
+                    f"{why}; it would be started afresh, but programs run in it: {', '.join(programs[:5])}.\n"
+                    f"    Fix: let them end and try again, or make lab-down first"
                 )
-            CONSOLE.say("the running lab differs from its description: starting afresh")
+            CONSOLE.say(f"{why}: starting afresh")
             _teardown(client)
         _start(client, machines, tags, wanted, facts)
     health.await_all(client, machines, announce=not unchanged)
-    acme = any(m.name == "acme" for m in machines)
     trust.install(client, machines, facts.authority, trust.acme_root(client) if acme else b"")
     state = "runs as described" if unchanged else "is up"
     CONSOLE.say(f"the lab {state}: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
@@ -145,6 +148,16 @@ def _matches(machines: tuple[Host, ...], wanted: dict[str, str], running: dict[s
     return all(
         m.container in running and running[m.container].labels.get(SPEC_LABEL) == wanted[m.name] for m in machines
     )
+
+
+def _authority_lost(client: Any, running: dict[str, Any]) -> bool:
+    """Whether the ACME server started anew since its authority was put into the trust stores (this machine was
+    restarted, mostly). It makes a new one at each start, and clients keep their certificates of the old one until
+    these are due: as the real one never does this, no role is there to mend it."""
+    acme = running[topology.host("acme").container]
+    if acme.status != "running":
+        return True
+    return paths.CA_BUNDLE.is_file() and trust.acme_root(client) not in paths.CA_BUNDLE.read_bytes()
 
 
 def _rewire(client: Any, machines: tuple[Host, ...], running: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import tarfile
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lab import console, engine, hosts, images, mailserver, packages, paths, pki, registry, render, secrets
+from lab import (
+    console,
+    engine,
+    hosts,
+    images,
+    lifecycle,
+    mailserver,
+    packages,
+    paths,
+    pki,
+    registry,
+    render,
+    secrets,
+    trust,
+)
 from lab.console import LabError
 from lab.topology import HOSTS, LABEL, host
 
@@ -370,6 +385,27 @@ def test_of_a_refused_pull_the_last_causes_are_said(capsys: pytest.CaptureFixtur
 
     assert mailserver.choose(Refusing(present=False)).kind == "stand-in"
     assert "stand-in takes its place (dial tcp: lookup x: no such host)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "bundle", "lost"),
+    [
+        ("running", b"static\nacme\n", False),
+        ("running", b"static\nanother\n", True),
+        ("running", None, False),
+        ("exited", b"static\nacme\n", True),
+    ],
+    ids=["as it was", "restarted", "never trusted", "stopped"],
+)
+def test_a_restarted_acme_server_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, bundle: bytes | None, lost: bool
+) -> None:
+    monkeypatch.setattr(paths, "CA_BUNDLE", tmp_path / "bundle.crt")
+    if bundle is not None:
+        paths.CA_BUNDLE.write_bytes(bundle)
+    monkeypatch.setattr(trust, "acme_root", lambda client: b"acme\n")
+    machine = types.SimpleNamespace(status=status)
+    assert lifecycle._authority_lost(None, {host("acme").container: machine}) is lost
 
 
 def _source(suite: str, uri: str = "http://mirror.example.net/debian/") -> packages.Source:
