@@ -376,7 +376,11 @@ def test_only_an_engine_that_was_started_here_is_taken_for_one(
     engine.stop_own(None)
 
 
-def test_of_a_refused_pull_the_last_causes_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_refused_pull_the_last_causes_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_MAIL_SERVER", raising=False)
+
     class Refusing(_NoImages):
         def pull(self, repository: str, tag: str) -> None:
             raise docker.errors.APIError(
