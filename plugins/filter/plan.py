@@ -1,7 +1,10 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn the plan into what modules take. Each is a thin shell over the pure functions of the plan."""
+"""Filters that turn the plan into what modules take. Each is a thin shell over the pure functions of the plan.
+
+The one that asks the outside is never_banned: a vantage may be given by name.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
     edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
     ptr = tuple(p for e in edges for p in _ptr(intent, e))
     zones = _zones(intent, domains, homes, edges)
-    plan = MailPlan(
+    return MailPlan(
         version=1,
         operator_email=intent.operator.email,
         dns_provider=intent.operator.dns.provider,
@@ -76,8 +76,6 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
         vantages=tuple(h.name for h in intent.in_group("mail_vantage")),
         decisions=explain(intent, domains, homes, edges),
     )
-    _same_edges(domains)
-    return plan
 
 
 def sts_policy(mode: str, mx: Sequence[str], max_age: int) -> str:
@@ -232,16 +230,6 @@ def _zones(
             wanted.setdefault(record.zone, []).append(record)
     provider = intent.operator.dns.provider
     return tuple(ZonePlan(zone, provider, records.in_order(found)) for zone, found in sorted(wanted.items()))
-
-
-def _same_edges(domains: Sequence[DomainPlan]) -> None:
-    """read_intent refuses this; a plan that slipped through would serve a policy that contradicts the MX."""
-    seen: Dict[str, Tuple[str, Tuple[str, ...]]] = {}
-    for domain in domains:
-        if seen.setdefault(domain.home, (domain.mta_sts, domain.mail_hosts)) != (domain.mta_sts, domain.mail_hosts):
-            raise MailsteadError.one(
-                "MS-INT-022", domain.name, "disagrees on MTA-STS with its home", "let the domains agree"
-            )
 
 
 def _ordered(items: object) -> Tuple[str, ...]:
