@@ -350,14 +350,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconci
     ZoneTask,
     reconcile,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import (
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import read_zone
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
     DEFAULT_URL,
     HttpTransport,
     Transport,
     check_base_url,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import read_zone
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import published

@@ -110,12 +110,6 @@ from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import (
-    DEFAULT_URL,
-    HttpTransport,
-    Transport,
-    check_base_url,
-)
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import (
     ZoneInfo,
     all_zones,
@@ -123,6 +117,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones i
     list_records,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
+    DEFAULT_URL,
+    HttpTransport,
+    Transport,
+    check_base_url,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import sort_key
 

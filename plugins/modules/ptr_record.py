@@ -161,8 +161,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.ptr import (
-    ManualProvider,
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.manual import ManualProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.model import (
     PtrProvider,
     PtrResult,
     PtrWanted,
@@ -173,12 +173,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.ptr import (
 
 DNS_ERROR = None
 try:
-    from ansible_collections.mailstead.stack.plugins.module_utils.dns.rfc2136 import (
-        Key,
-        Rfc2136Ptr,
-        Server,
-        names_of,
-    )
+    from ansible_collections.mailstead.stack.plugins.module_utils.ptr.rfc2136 import Rfc2136Ptr, names_of
+    from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import Key, Server
 except ImportError:
     DNS_ERROR = traceback.format_exc()
 

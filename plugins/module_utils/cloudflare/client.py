@@ -19,13 +19,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import (
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
     BASE_HEADERS,
     Answer,
     Transport,
     TransportError,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 
 READ_TRIES = 4
 #: Seconds one run waits for the rate limit altogether; a block lasts five minutes (documentation, API rate limits).

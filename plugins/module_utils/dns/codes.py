@@ -39,22 +39,6 @@ CODES: Dict[str, str] = {
     "MS-DNS-035": "Records cannot be merged: what is there and what is wanted exclude each other.",
     "MS-DNS-040": "The authoritative servers did not show the published records in time. The message lists what is missing where.",
     "MS-DNS-041": "The name servers of a zone cannot be found or reached from this host.",
-    "MS-DNS-050": "A reverse record: the address is not a public address, or the name is not a host name.",
-    "MS-DNS-051": "A reverse record: an option of the provider is missing or wrong.",
-    "MS-DNS-052": "A reverse record: the DNS server refused or did not answer the update. The message holds its words.",
-    "MS-DNS-053": "A reverse record: the TSIG key was refused (name, algorithm, secret or clock).",
-    "MS-CF-001": "Cloudflare refused: the token lacks a permission or does not cover the zone. Zone Read and DNS Write are needed.",
-    "MS-CF-002": "The token is missing, malformed, expired, disabled or unknown. Make a new one and put it where the message says.",
-    "MS-CF-003": "A domain that is no zone of the token. The message lists the zones the token sees.",
-    "MS-CF-004": "Cloudflare's answer has not the documented shape (a proxy or a portal in between?).",
-    "MS-CF-005": "Cloudflare cannot be reached: name resolution, network, TLS.",
-    "MS-CF-006": "The rate limit holds for longer than the run is ready to wait.",
-    "MS-CF-007": "Cloudflare refused a change. The batch is one transaction: nothing of it was applied.",
-    "MS-CF-009": "Cloudflare refused an MX: Email Routing manages them. Turn Email Routing off for the zone first.",
-    "MS-CF-010": "The outcome of a write stays unclear after several tries. Run again: the state is read first.",
-    "MS-CF-011": "Cloudflare keeps answering with a server error. Nothing more was written; run again later.",
-    "MS-CF-012": "Two zones of the token have the same name. Give the id.",
-    "MS-CF-013": "The base URL cannot be used.",
 }
 
 #: Guards that ``allow`` may name, with the code each reports.

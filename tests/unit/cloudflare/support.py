@@ -15,7 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconci
     ZoneTask,
     reconcile,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import Answer, TransportError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.rfc2136 import Key
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import Key
 from ansible_collections.mailstead.stack.plugins.modules import ptr_record
 
 from tests.unit.dns.authority import Authority

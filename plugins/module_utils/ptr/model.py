@@ -3,15 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reverse records: what is wanted, and the interface of those who can set them.
 
-A provider reads the present names of some addresses and sets the wanted ones; it knows nothing of Ansible. ``manual`` is
-the provider for hosts whose panel has no interface: it says exactly what to set and where.
+A provider reads the present names of some addresses and sets the wanted ones; it knows nothing of Ansible.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Protocol, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
@@ -84,46 +83,6 @@ def read_wanted(address: str, name: str, host: str) -> PtrWanted:
     if problems:
         raise MailsteadError(problems)
     return PtrWanted(parsed, target, host)
-
-
-@dataclass
-class ManualProvider:
-    """Tells a person what to do. current: the names an address has now as the world sees it; fails by returning None."""
-
-    current: Mapping[str, Optional[Tuple[str, ...]]] = field(default_factory=dict)
-
-    def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
-        out: List[PtrResult] = []
-        for record in wanted:
-            names = self.current.get(record.address)
-            if names == (record.name,):
-                out.append(PtrResult(record, "manual", "ok", names))
-            else:
-                text = instructions(record, names)
-                out.append(PtrResult(record, "manual", "manual", names or (), instructions=text))
-        return out
-
-    def apply(self, planned: Sequence[PtrResult]) -> None:
-        """Nothing here: a person acts."""
-
-
-def instructions(record: PtrWanted, names: Optional[Tuple[str, ...]]) -> str:
-    """What to set and where, in the words that panels use, with a text for a ticket."""
-    if names is None:
-        now = "What it is now could not be looked up."
-    elif names:
-        now = f"Now it is {', '.join(names)}."
-    else:
-        now = "Now it has none."
-    family = "IPv6" if ":" in record.address else "IPv4"
-    return (
-        f"Set the reverse DNS of {record.address} to {record.name}. {now}\n"
-        f"Where: the control panel of the company that {record.host} is rented from (not the DNS provider of the domain), "
-        f"usually under Networking or IP addresses, next to the {family} address: 'Reverse DNS', 'rDNS' or 'PTR'. "
-        f"Enter exactly: {record.name}\n"
-        f'If there is no such field, write to its support: "Please set the PTR record of {record.address} to '
-        f'{record.name}. (Zone entry: {record.reverse}. PTR {record.name}.)"'
-    )
 
 
 def zone_file(results: Sequence[PtrResult], after: bool) -> str:

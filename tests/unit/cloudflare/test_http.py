@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconcile import ZoneTask, reconcile
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.transport import (
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
     HttpTransport,
     TransportError,
     check_base_url,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options
 
 from lab.twins.cloudflare import Twin, TwinConfig

@@ -15,10 +15,13 @@ import dns.resolver
 import dns.tsig
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import ptr, rfc2136
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import CODES
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.ptr import ManualProvider, PtrWanted, read_wanted
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.rfc2136 import Key, Rfc2136Ptr, Server, build_update
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr import codes as ptr_codes
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr import model, rfc2136
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.manual import ManualProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.model import PtrWanted, read_wanted
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.rfc2136 import Rfc2136Ptr
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136 import codes as update_codes
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import Key, Server, build_update
 
 from tests.unit.dns.authority import Authority
 
@@ -41,7 +44,7 @@ def provider(server: Authority, key: Key | None = KEY, zone: str = V4, **more: A
 
 def problem(error: pytest.ExceptionInfo[MailsteadError]) -> tuple[str, str]:
     (found,) = error.value.problems
-    assert found.code in CODES and found.fix
+    assert found.code in {**ptr_codes.CODES, **update_codes.CODES} and found.fix
     assert SECRET not in str(error.value)
     return found.code, found.what
 
@@ -191,9 +194,9 @@ def test_what_cannot_be_a_reverse_record_is_refused(address: str, name: str) -> 
 
 
 def test_one_address_has_one_name() -> None:
-    ptr.one_name_each([WANTED, WANTED, WANTED6])
+    model.one_name_each([WANTED, WANTED, WANTED6])
     with pytest.raises(MailsteadError):
-        ptr.one_name_each([WANTED, PtrWanted("198.18.1.10", "other.example.com", "vps1")])
+        model.one_name_each([WANTED, PtrWanted("198.18.1.10", "other.example.com", "vps1")])
 
 
 @pytest.mark.parametrize(
@@ -222,8 +225,8 @@ def test_manual_is_silent_when_it_is_right() -> None:
 def test_the_diff_shows_what_changes() -> None:
     with authority() as server:
         planned = provider(server).plan([WANTED])
-    assert ptr.zone_file(planned, after=False) == f"{NAME4}. IN PTR vps1.provider.example. ; 198.18.1.10\n"
-    assert ptr.zone_file(planned, after=True) == f"{NAME4}. IN PTR mail.example.com. ; 198.18.1.10\n"
+    assert model.zone_file(planned, after=False) == f"{NAME4}. IN PTR vps1.provider.example. ; 198.18.1.10\n"
+    assert model.zone_file(planned, after=True) == f"{NAME4}. IN PTR mail.example.com. ; 198.18.1.10\n"
 
 
 def test_names_of_an_address_by_the_systems_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
