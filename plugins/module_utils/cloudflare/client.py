@@ -77,10 +77,11 @@ class UnclearError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """result: the envelope's result; info: its result_info."""
+    """result: the envelope's result; info: its result_info; headers: the answer's, names in lower case."""
 
     result: Any
     info: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -142,12 +143,12 @@ class Client:
             yield page
             number += 1
 
-    def write(self, path: str, body: Any, label: str = "") -> Any:
-        """POST; returns the result. Raises RefusalError (nothing was applied), UnclearError or MailsteadError."""
+    def write(self, path: str, body: Any, label: str = "", method: str = "POST") -> Any:
+        """Send a body; returns the result. Raises RefusalError (nothing was applied), UnclearError or MailsteadError."""
         data = json.dumps(body, separators=(",", ":")).encode()
-        request = f"POST {path}"
+        request = f"{method} {path}"
         try:
-            answer = self._send("POST", path, {}, data, label)
+            answer = self._send(method, path, {}, data, label)
         except TransportError as error:
             if error.sent:
                 raise UnclearError(f"{request}: {error}") from error
@@ -210,7 +211,7 @@ class Client:
             )
         if envelope["success"] and answer.status < 300:
             info = envelope.get("result_info")
-            return Page(envelope.get("result"), info if isinstance(info, dict) else {})
+            return Page(envelope.get("result"), info if isinstance(info, dict) else {}, answer.headers)
         raise RefusalError(answer.status, tuple(self._errors(envelope)), request)
 
     def _errors(self, envelope: Mapping[str, Any]) -> Iterator[ApiError]:
