@@ -26,6 +26,7 @@ AREAS = {
     "CF": "The Cloudflare API",
     "DNS": "DNS records",
     "PTR": "Reverse records",
+    "STS": "MTA-STS policies",
     "CHK": "The verification",
 }
 

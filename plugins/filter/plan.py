@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.plan import server
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import order, server
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
@@ -38,6 +38,19 @@ def zones_wanted(plan: dict[str, Any], facts: dict[str, Any], through_phase: str
         }
         for zone in zones
     ]
+
+
+def publication_stages(through_phase: str) -> list[str]:
+    """The phases after which a publication has to stop for a gate, as cloudflare_zone takes them."""
+    try:
+        return order.stages(through_phase)
+    except MailsteadError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+def sts_policies(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The MTA-STS policies that have to be served, as mta_sts_policy_info takes them."""
+    return order.sts_policies(from_data(MailPlan, plan))
 
 
 def plan_text(plan: dict[str, Any], explain: bool = False) -> str:
@@ -157,8 +170,10 @@ class FilterModule:
             "ptr_secret_refs": ptr_secret_refs,
             "ptr_wanted": ptr_wanted,
             "server_objects": server_objects,
+            "sts_policies": sts_policies,
             "tunnel_ends": tunnel_ends,
             "plan_text": plan_text,
+            "publication_stages": publication_stages,
             "tunnel_home": tunnel_home,
             "tunnel_relay": tunnel_relay,
             "tunnel_server": tunnel_server,

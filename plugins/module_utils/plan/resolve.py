@@ -23,6 +23,13 @@ class Facts:
     signed: Tuple[str, ...] = ()
 
 
+def phase_number(phase: str) -> int:
+    """The place of a phase in the order of publication. Raises MailsteadError for one that does not exist."""
+    if phase not in PHASES:
+        raise MailsteadError.one("MS-PLAN-002", phase, "is no phase", f"use one of {', '.join(PHASES)}")
+    return PHASES.index(phase)
+
+
 def resolve(plan: MailPlan, facts: Facts, through_phase: str = PHASES[-1]) -> Tuple[ZonePlan, ...]:
     """The zones with every record that can be written now.
 
@@ -30,9 +37,7 @@ def resolve(plan: MailPlan, facts: Facts, through_phase: str = PHASES[-1]) -> Tu
     out, because a record that is left out would be deleted. Later phases keep what can be filled. TLSA records stand
     only in signed zones: unsigned ones are worthless to DANE senders (RFC 7672 §2.2).
     """
-    if through_phase not in PHASES:
-        raise MailsteadError.one("MS-PLAN-002", through_phase, "is no phase", f"use one of {', '.join(PHASES)}")
-    limit = PHASES.index(through_phase)
+    limit = phase_number(through_phase)
     problems: List[Problem] = []
     zones = []
     for zone in plan.zones:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import List
 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.order import order
 
 
 def show_plan(plan: MailPlan, explain: bool = False) -> str:
@@ -45,6 +46,7 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
         ", ".join([c.address for c in plan.canaries] + list(plan.vantages)) or "none: some checks will be unknown"
     )
     lines += ["", f"Checked from home, edge and controller; witnesses outside: {witnesses}"]
+    lines += ["", "In this order:", *(f"  {step}" for step in order(plan))]
     if explain:
         lines += ["", "Why"]
         for d in plan.decisions:

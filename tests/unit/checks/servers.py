@@ -21,7 +21,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, dial
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Clock, Context, dial
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,7 +31,7 @@ LOOPBACK = "127.0.0.1"
 SECONDS = 10.0
 
 
-class FakeClock:
+class FakeClock(Clock):
     """Time that only moves when somebody waits."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dns import mx_hosts
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.tls import name_matches
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
+from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import parse_policy
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan
 
 DAY, WEEK, YEAR = 86400, 604800, 31557600
@@ -32,19 +33,6 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _reports(case, domain)
     for edge in case.view.plan.edges:
         yield from _dane(case, edge)
-
-
-def parse_policy(body: str) -> Tuple[Dict[str, str], List[str]]:
-    """Fields and mx patterns of a policy (RFC 8461 §3.2); the first of a repeated field wins."""
-    fields: Dict[str, str] = {}
-    mx: List[str] = []
-    for line in body.replace("\r\n", "\n").split("\n"):
-        key, colon, value = line.partition(":")
-        if colon and key.strip() == "mx":
-            mx.append(value.strip().lower().rstrip("."))
-        elif colon:
-            fields.setdefault(key.strip(), value.strip())
-    return fields, mx
 
 
 def _record(case: Case, domain: DomainPlan) -> Finding:
