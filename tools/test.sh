@@ -12,7 +12,8 @@ step() { printf '\n== %s (%d s so far)\n' "$*" $((SECONDS - started)); }
 step "linters"
 tools/lint.sh
 step "unit and contract tests"
-python -m pytest -q -n 2 --junit-xml="$runs/unit-tests.xml"
+python -m pytest -q -n 2 --junit-xml="$runs/unit-tests.xml" --cov --cov-report="json:$runs/coverage.json"
+python -m tools.coverage_floor "$runs/coverage.json"
 step "the whole path in the lab: molecule scenario self_hosted"
 if [ "$(id -u)" != 0 ]; then
   echo "The lab makes networks and namespaces, which needs root. Run: sudo make test   (make unit lint needs no root)" >&2

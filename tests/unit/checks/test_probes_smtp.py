@@ -227,7 +227,7 @@ def test_errors_have_classes(error: BaseException, klass: str) -> None:
 
 def test_connections_to_one_service_are_paced_and_others_are_not() -> None:
     clock = FakeClock()
-    pacer = Pacer(clock, 0.3)  # type: ignore[arg-type]
+    pacer = Pacer(clock, 0.3)
     for key in ("a", "a", "b", "a"):
         pacer.take(key)
     assert sum(clock.waits) == pytest.approx(0.6)
