@@ -39,6 +39,12 @@ CODES: Dict[str, str] = {
     "MS-DNS-035": "Records cannot be merged: what is there and what is wanted exclude each other.",
     "MS-DNS-040": "The authoritative servers did not show the published records in time. The message lists what is missing where.",
     "MS-DNS-041": "The name servers of a zone cannot be found or reached from this host.",
+    "MS-DNS-080": "The state of a zone cannot be saved before it is changed (no room, no permission), so it is left as it is.",
+    "MS-DNS-081": "A saved state of a zone cannot be read: missing, open to others, cut off or edited.",
+    "MS-DNS-082": "A saved state lies where that of another zone or time belongs.",
+    "MS-DNS-083": "A saved state was written by a newer release.",
+    "MS-DNS-084": "The point to go back to does not exist. The message names those that do.",
+    "MS-DNS-085": "Nothing has been saved yet of the zones in question, so there is nothing to undo.",
 }
 
 #: Guards that ``allow`` may name, with the code each reports.
