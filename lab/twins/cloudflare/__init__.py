@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for the Cloudflare API: zones, DNS records, batches, DNSSEC, tokens.
 
-It is held to what is documented or was seen (the project's Cloudflare reference, §1.1-1.5 and §1.9) and says in every
+It is held to what is documented or was seen (the project's Cloudflare reference, §1.1-1.5, §1.9 and §5.3) and says in every
 answer that it is a stand-in. Use it without sockets::
 
     twin = Twin(TwinConfig.from_data({"zones": [{"name": "example.com"}], "tokens": [{"token": TOKEN}]}))
@@ -14,8 +14,8 @@ or over HTTPS with ``python3 -m lab.twins.cloudflare --config FILE``.
 
 from __future__ import annotations
 
-from .config import ConfigError, TwinConfig
-from .faults import ConnectionDroppedError, Fault
+from .config import ConfigError, Fault, TwinConfig
+from .faults import ConnectionDroppedError
 from .response import Response
 from .twin import Twin
 

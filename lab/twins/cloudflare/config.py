@@ -16,7 +16,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PLANS = ("free", "pro", "business", "enterprise")
-SCOPES = ("Zone:Read", "Zone:Edit", "DNS:Read", "DNS:Edit")
+#: Permission groups by the level they are given at, named as the dashboard does; a scope is "<group>:Read" or ":Edit".
+PERMISSION_GROUPS = {
+    "Zone": "zone",
+    "DNS": "zone",
+    "Zone DNS Settings": "zone",
+    "Zone Settings": "zone",
+    "Email Routing Rules": "zone",
+    "Email Routing Addresses": "account",
+    "Email Sending": "account",
+    "Cloudflare Tunnel": "account",
+    "Access: Apps and Policies": "account",
+    "Access: Service Tokens": "account",
+    "Workers Scripts": "account",
+    "API Tokens": "user",
+    "Account API Tokens": "account",
+}
+SCOPES = tuple(f"{group}:{verb}" for group in PERMISSION_GROUPS for verb in ("Read", "Edit"))
+#: States of a zone's DNSSEC (reference, §1.5).
+DNSSEC_STATES = ("disabled", "pending", "active", "pending-disabled", "error")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{8,200}")
 HEX_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -64,7 +82,8 @@ class Zone:
     record_quota: 0 is the plan's; mx_priority: ``top`` or ``both`` (beside content, or in ``data`` as well);
     email_routing: off, unlocked or locked (its MX and SPF exist; locked ones cannot be changed, and MX writes are
     refused with email_routing_code); import_from_dns: with a DNS target and no saved state, start from what is served;
-    records: bodies as for POST, plus ``meta``, used when nothing was saved.
+    records: bodies as for POST, plus ``meta``, used when nothing was saved; scannable: bodies of what a scan finds at the
+    zone's previous servers.
     """
 
     name: str
@@ -81,6 +100,7 @@ class Zone:
     dnssec: str = "disabled"
     import_from_dns: bool = False
     records: tuple[dict[str, Any], ...] = ()
+    scannable: tuple[dict[str, Any], ...] = ()
 
     @property
     def zone_id(self) -> str:
@@ -125,11 +145,46 @@ class RateLimit:
     block_seconds: float = 300.0
 
 
+FAULT_KINDS = ("status", "delay", "drop_before", "drop_after", "operation")
+
+
+@dataclass
+class Fault:
+    """One planned misbehaviour.
+
+    kind: ``status`` answers with status (429 with retry_after seconds; after: only once the request took effect),
+    ``delay`` waits seconds, ``drop_before`` and ``drop_after`` end the connection before or after the request took
+    effect, ``operation`` refuses operation number ``operation`` (from 0, in the order of execution) of a batch with code.
+    method and path (a part of it) choose the requests; skip lets the first matching ones pass; times is how many it hits.
+    """
+
+    kind: str
+    times: int = 1
+    skip: int = 0
+    method: str = ""
+    path: str = ""
+    status: int = 500
+    retry_after: float = 1.0
+    seconds: float = 0.0
+    operation: int = 0
+    code: int = 9005
+    message: str = "Content for A record must be a valid IPv4 address."
+    after: bool = False
+    html: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULT_KINDS:
+            raise ConfigError(f"fault: {self.kind!r} is none of {', '.join(FAULT_KINDS)}")
+
+    def matches(self, method: str, path: str) -> bool:
+        return (not self.method or self.method == method) and self.path in path
+
+
 @dataclass(frozen=True)
 class TwinConfig:
-    """Everything. latency_ms: added to each answer; strict: refuse unknown fields and parameters; error_pointers: tell in
-    ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057; state_dir: where records survive a restart;
-    control_token: opens the twin's own control endpoints (see control.py)."""
+    """Everything. latency_ms: added to each answer; faults: planned from the start, in order; strict: refuse unknown fields
+    and parameters; error_pointers: tell in ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057;
+    state_dir: where records survive a restart; control_token: opens the twin's own control endpoints (see control.py)."""
 
     zones: tuple[Zone, ...] = ()
     tokens: tuple[Token, ...] = ()
@@ -141,6 +196,7 @@ class TwinConfig:
     proxy: Proxy = Proxy()
     rate_limit: RateLimit = RateLimit()
     latency_ms: float = 0.0
+    faults: tuple[Fault, ...] = ()
     strict: bool = True
     error_pointers: bool = False
     duplicate_code: int = 81058
@@ -219,7 +275,7 @@ def _check(config: TwinConfig) -> None:
         _one_of(f"{where}.plan", zone.plan, PLANS)
         _one_of(f"{where}.mx_priority", zone.mx_priority, ("top", "both"))
         _one_of(f"{where}.email_routing", zone.email_routing, ("off", "unlocked", "locked"))
-        _one_of(f"{where}.dnssec", zone.dnssec, ("disabled", "pending", "active"))
+        _one_of(f"{where}.dnssec", zone.dnssec, DNSSEC_STATES)
         if zone.name != zone.name.lower().strip(".") or "." not in zone.name:
             raise ConfigError(f"{where}.name: lower case, at least two labels, no trailing dot")
         if not HEX_ID.fullmatch(zone.zone_id):

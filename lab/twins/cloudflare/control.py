@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from .config import ConfigError
-from .faults import Fault
+from .config import DNSSEC_STATES, ConfigError, Fault
 from .response import LABEL, Response, envelope
 
 if TYPE_CHECKING:
@@ -74,11 +73,18 @@ class Control:
             self._reconfigure(words[1], body)
         elif method == "POST" and words[0] == "zones" and words[2:] == ["dnssec", "activate"]:
             self._zone(words[1]).activate_dnssec()
+        elif method == "PATCH" and words[0] == "zones" and words[2:] == ["dnssec"]:
+            self._set_dnssec(words[1], body)
         elif method == "PATCH" and words[0] == "zones" and words[2:3] == ["records"] and words[4:] == ["meta"]:
             self._zone(words[1]).set_meta(words[3], **body)
         else:
             raise errors.no_route(PREFIX + "/".join(words))
         return envelope({})
+
+    def _set_dnssec(self, name: str, body: Any) -> None:
+        if not isinstance(body, dict) or body.get("status") not in DNSSEC_STATES or len(body) != 1:
+            raise errors.invalid_body(f"status is one of {', '.join(DNSSEC_STATES)}.")
+        self._zone(name).set_dnssec(body["status"])
 
     def _zone(self, name: str) -> ZoneState:
         try:

@@ -31,15 +31,15 @@ class Key:
     flags: int = 257
 
     @classmethod
-    def made_up(cls, zone: str) -> Key:
+    def made_up(cls, zone: str, flags: int = 257) -> Key:
         """A stable key of the right form (ECDSA P-256, 64 bytes) for a twin that signs nothing itself."""
         raw = hashlib.sha512(b"mailstead lab key of " + zone.encode()).digest()
-        return cls(13, base64.b64encode(raw).decode())
+        return cls(13, base64.b64encode(raw).decode(), flags)
 
 
 @dataclass
 class Dnssec:
-    """status: active, pending or disabled. A zone becomes active when the registrar has the DS: activate()."""
+    """status: of DNSSEC_STATES. A zone becomes active when the registrar has the DS: activate()."""
 
     zone: str
     status: str
@@ -82,14 +82,34 @@ class Dnssec:
                 raise errors.invalid_body(f"Unknown field {name}.", f"/{name}")
             elif not isinstance(value, bool):
                 raise errors.invalid_body(f"{name} must be true or false.", f"/{name}")
-        if body.get("status") == "active" and self.status == "disabled":
-            self.status, self.key = "pending", key
+        if body.get("status") == "active" and self.status in ("disabled", "pending-disabled"):
+            self.status, self.key = "pending", key if self.status == "disabled" else self.key or key
         elif body.get("status") == "disabled":
             self.status = "disabled"
         self.multi_signer = body.get("dnssec_multi_signer", self.multi_signer)
         self.presigned = body.get("dnssec_presigned", self.presigned)
         self.use_nsec3 = body.get("dnssec_use_nsec3", self.use_nsec3)
         self.modified_on = now
+
+    def zone_keys(self) -> list[dict[str, Any]]:
+        """``dnssec/zsk``: the keys that sign the zone's records, in the published type's words; none while unsigned."""
+        if self.status == "disabled" or self.key is None:
+            return []
+        key = Key.made_up(f"zsk.{self.zone}", flags=256)
+        return [
+            {
+                "DNSKEY": {
+                    "Hdr": {"Name": f"{self.zone}.", "Rrtype": 48, "Class": 1, "Ttl": 3600, "Rdlength": 0},
+                    "Flags": key.flags,
+                    "Protocol": 3,
+                    "Algorithm": key.algorithm,
+                    "PublicKey": key.public_key,
+                },
+                "Location": "database",
+                "Name": f"zsk-{self.zone}",
+                "Tag": "active",
+            }
+        ]
 
     def activate(self, now: str) -> None:
         """The registrar has the DS. Nothing happens to a zone that is not pending."""

@@ -136,6 +136,11 @@ def server_error(status: int) -> ApiError:
     return refuse(10001, "Internal server error", status)
 
 
+def bad_zone_file(why: str) -> ApiError:
+    """Chosen."""
+    return refuse(9203, f"The zone file cannot be read: {why}", pointer="/file")
+
+
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
@@ -257,3 +262,8 @@ def read_only_record() -> ApiError:
 def plan_feature(what: str) -> ApiError:
     """The plan limit is documented, the code is chosen."""
     return refuse(9320, f"{what} is not available on this plan.")
+
+
+def plan_of_zone(what: str) -> ApiError:
+    """Documented: comments and tags exist on full and partial zones only. The code is chosen."""
+    return refuse(9321, f"{what} are available on full and partial zones only.")

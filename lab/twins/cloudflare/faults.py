@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import errors
-from .config import ConfigError, RateLimit
+from .config import Fault, RateLimit
 
-KINDS = ("status", "delay", "drop_before", "drop_after", "operation")
+__all__ = ["ConnectionDroppedError", "Entry", "Fault", "Faults", "RateLimiter", "RequestLog"]
 
 
 class ConnectionDroppedError(ConnectionError):
@@ -26,44 +26,13 @@ class ConnectionDroppedError(ConnectionError):
         self.applied = applied
 
 
-@dataclass
-class Fault:
-    """One planned misbehaviour.
-
-    kind: ``status`` answers with status (429 with retry_after seconds; after: only once the request took effect),
-    ``delay`` waits seconds, ``drop_before`` and ``drop_after`` end the connection before or after the request took
-    effect, ``operation`` refuses operation number ``operation`` (from 0, in the order of execution) of a batch with code.
-    method and path (a part of it) choose the requests; skip lets the first matching ones pass; times is how many it hits.
-    """
-
-    kind: str
-    times: int = 1
-    skip: int = 0
-    method: str = ""
-    path: str = ""
-    status: int = 500
-    retry_after: float = 1.0
-    seconds: float = 0.0
-    operation: int = 0
-    code: int = 9005
-    message: str = "Content for A record must be a valid IPv4 address."
-    after: bool = False
-    html: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"fault: {self.kind!r} is none of {', '.join(KINDS)}")
-
-    def matches(self, method: str, path: str) -> bool:
-        return (not self.method or self.method == method) and self.path in path
-
-
 class Faults:
     """The planned faults, in order. Thread-safe; each request uses up at most one of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, planned: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        self._planned: list[Fault] = []
+        # Copies: each counts its own hits down.
+        self._planned: list[Fault] = [replace(fault) for fault in planned]
 
     def add(self, fault: Fault) -> None:
         with self._lock:

@@ -43,6 +43,9 @@ RESPONSE_ONLY = frozenset(
     ]
 )
 
+#: Kinds of zones whose records can carry comments and tags.
+ANNOTATED = ("full", "partial")
+
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,32}(:.{0,100})?")
 
 
@@ -166,10 +169,10 @@ class Reader:
             "proxied": old.proxied,
             "comment": old.comment,
             "tags": list(old.tags),
-            "settings": dict(old.settings),
-            "private_routing": old.private_routing,
         }
         if not changed_type:
+            # Both belong to a kind of record: another type has none or others.
+            full.update(settings=dict(old.settings), private_routing=old.private_routing)
             full.update(self._old_value(given, old))
         return self._read({**full, **given}, old, old.meta)
 
@@ -214,6 +217,11 @@ class Reader:
         if proxied and record_type not in PROXIABLE:
             raise errors.not_proxiable()
         comment, tags = self._comment(body.get("comment")), self._tags(body.get("tags"))
+        if (comment or tags) and self.zone.type not in ANNOTATED:
+            raise errors.plan_of_zone("Comments and tags")
+        private = self._bool(body, "private_routing")
+        if private and record_type not in ("A", "AAAA"):
+            raise errors.invalid_body("private_routing is for A and AAAA.", "/private_routing")
         record = Record(
             id=old.id if old else secrets.token_hex(16),
             type=record_type,
@@ -225,7 +233,7 @@ class Reader:
             comment=comment,
             tags=tags,
             settings=self._settings(body.get("settings"), record_type),
-            private_routing=self._bool(body, "private_routing"),
+            private_routing=private,
             created_on=old.created_on if old else self.now,
             modified_on=self.now,
             comment_modified_on=self._stamp(

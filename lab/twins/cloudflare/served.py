@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,12 +90,11 @@ def _rdata(record_type: str, text: str) -> dns.rdata.Rdata:
 
 
 def bodies(sets: Mapping[Owner, RRset]) -> list[dict[str, Any]]:
-    """Record bodies as for POST from served sets, for a zone that existed before the twin. Types without a body form
-    here (CERT, LOC, …) are left out."""
+    """Record bodies as for POST from served sets, for a zone that existed before the twin. LOC is left out."""
     out: list[dict[str, Any]] = []
     for (name, record_type), rrset in sorted(sets.items()):
         for rdata in sorted(rrset.rdatas):
-            value = _body_value(record_type, rdata)
+            value = body_value(record_type, rdata)
             if value is not None:
                 out.append({"type": record_type, "name": name, "ttl": max(60, min(rrset.ttl, 86400)), **value})
     return out
@@ -119,11 +119,32 @@ _CONTENT: dict[str, Callable[[Any], dict[str, Any]]] = {
     "CNAME": lambda r: {"content": _host(r.target)},
     "MX": lambda r: {"content": _host(r.exchange), "priority": r.preference},
     "NS": lambda r: {"content": _host(r.target)},
+    "OPENPGPKEY": lambda r: {"content": base64.b64encode(r.key).decode()},
     "PTR": lambda r: {"content": _host(r.target)},
     "TXT": lambda r: {"content": format_strings(r.strings)},
 }
 
 _DATA: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "CERT": lambda r: {
+        "type": int(r.certificate_type),
+        "key_tag": r.key_tag,
+        "algorithm": int(r.algorithm),
+        "certificate": base64.b64encode(r.certificate).decode(),
+    },
+    "DNSKEY": lambda r: {
+        "flags": int(r.flags),
+        "protocol": r.protocol,
+        "algorithm": int(r.algorithm),
+        "public_key": base64.b64encode(r.key).decode(),
+    },
+    "NAPTR": lambda r: {
+        "order": r.order,
+        "preference": r.preference,
+        "flags": r.flags.decode(),
+        "service": r.service.decode(),
+        "regex": r.regexp.decode(),
+        "replacement": _host(r.replacement),
+    },
     "CAA": lambda r: {"flags": r.flags, "tag": r.tag.decode(), "value": r.value.decode()},
     "DS": lambda r: {
         "key_tag": r.key_tag,
@@ -140,7 +161,10 @@ _DATA: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-def _body_value(record_type: str, rdata: Any) -> dict[str, Any] | None:
+def body_value(record_type: str, rdata: Any) -> dict[str, Any] | None:
+    """The value of a record's body for served rdata; None for a type without a way back here."""
+    if record_type == "URI":
+        return {"priority": rdata.priority, "data": {"weight": rdata.weight, "target": rdata.target.decode()}}
     if record_type in _CONTENT:
         return _CONTENT[record_type](rdata)
     if record_type in _DATA:

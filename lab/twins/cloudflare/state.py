@@ -60,6 +60,7 @@ class ZoneState:
         self.limits = Limits.of(zone)
         self.lock = threading.RLock()
         self.records: dict[str, Record] = {}
+        self.scanned: dict[str, Record] = {}
         self.created_on = clock()
         key = Key.made_up(zone.name) if zone.dnssec != "disabled" else None
         self.dnssec = Dnssec(zone.name, zone.dnssec, self.created_on, key)
@@ -128,6 +129,47 @@ class ZoneState:
             self._commit(working)
             return done
 
+    def import_bodies(self, bodies: Iterable[Any]) -> int:
+        """All of them or none; what is there already is passed over. Returns how many are new. Raises ApiError.
+
+        Whether the API passes over identical records is unverified.
+        """
+        with self.lock:
+            working, added = Working(self.records), 0
+            for body in bodies:
+                try:
+                    self._post(working, body)
+                except errors.ApiError as error:
+                    if error.code == self._config.duplicate_code:
+                        continue
+                    raise
+                added += 1
+            self._commit(working)
+            return added
+
+    def scan(self) -> None:
+        """Find the records of the zone's previous servers; they wait for a review."""
+        with self.lock:
+            found = [self._reader().create(body) for body in self.zone.scannable]
+            self.scanned = {record.id: record for record in found}
+
+    def review(self, accepts: Any, rejects: Any) -> dict[str, Any]:
+        """Bring the accepted ones into the zone, forget the rejected ones; whole or not at all. Raises ApiError."""
+        if not isinstance(accepts, list) or not isinstance(rejects, list):
+            raise errors.invalid_body("accepts and rejects are lists.")
+        with self.lock:
+            working, left = Working(self.records), dict(self.scanned)
+            made = [self._post(working, body) for body in accepts]
+            for record in made:
+                left = {key: other for key, other in left.items() if other.identity != record.identity}
+            gone = [record_id(body) for body in rejects]
+            for wanted in gone:
+                if left.pop(wanted, None) is None:
+                    raise errors.record_not_found()
+            self._commit(working)
+            self.scanned = left
+            return {"accepts": [record.to_json(self.zone) for record in made], "rejects": gone}
+
     def change_dnssec(self, body: Any) -> Dnssec:
         with self.lock:
             key = self._publisher.key_of(self.zone) if self._publisher else None
@@ -139,6 +181,14 @@ class ZoneState:
         """As if the registrar now had the DS."""
         with self.lock:
             self.dnssec.activate(self._clock())
+            self._save()
+
+    def set_dnssec(self, status: str) -> None:
+        """Bring DNSSEC into a state that only the provider reaches (``error``, ``pending-disabled``)."""
+        with self.lock:
+            if self.dnssec.key is None:
+                self.dnssec.key = Key.made_up(self.zone.name)
+            self.dnssec.status, self.dnssec.modified_on = status, self._clock()
             self._save()
 
     def change_settings(self, body: Any) -> dict[str, Any]:

@@ -6,58 +6,25 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 from . import errors
-from .auth import Authenticator, Caller
+from .auth import Authenticator
 from .config import TwinConfig, Zone
 from .control import PREFIX as CONTROL
 from .control import Control
-from .export import bind_file
 from .faults import ConnectionDroppedError, Entry, Faults, RateLimiter, RequestLog
-from .query import (
-    RECORD_PARAMETERS,
-    ZONE_PARAMETERS,
-    check_parameters,
-    combine,
-    direction,
-    name_matches,
-    paginate,
-    select,
-)
+from .handlers import BASE, Handlers, Request
 from .response import LABEL, Response, envelope
-from .state import BATCH_ORDER, Publisher, PublishError, Store, ZoneState, utc_now
-from .zones import zone_json
-
-BASE = "/client/v4"
-_ID = "([0-9a-f]{32})"
-
-
-@dataclass
-class Request:
-    """A request as the handlers see it: path below BASE, header names in lower case, body already JSON or None."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any = None
-    caller: Caller | None = None
-    operations: int = 0
-    rate_headers: dict[str, str] = field(default_factory=dict)
-
-
-Handler = Callable[..., Response]
+from .state import Publisher, PublishError, Store, ZoneState, utc_now
 
 
 class Twin:
-    """A stand-in for the Cloudflare API's zones, records, DNSSEC and token endpoints. Thread-safe.
+    """A stand-in for the Cloudflare API's zones, records, DNSSEC and token endpoints (handlers.py). Thread-safe.
 
     publisher brings changes into DNS, store keeps them; both are optional. importer gives the record bodies that DNS
     already serves, for zones configured so and without saved state. clock is RFC 3339 text, monotonic is seconds.
@@ -74,7 +41,7 @@ class Twin:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self.faults = Faults()
+        self.faults = Faults(config.faults)
         self.log = RequestLog()
         self.zones: dict[str, ZoneState] = {}
         for zone in config.zones:
@@ -86,32 +53,8 @@ class Twin:
         self._auth = Authenticator(config)
         self._limiter = RateLimiter(config.rate_limit, monotonic)
         self._control = Control(self)
-        self._clock = clock
         self._pause = threading.Event()
-        routes: dict[str, dict[str, Handler]] = {
-            "/user/tokens/verify": {"GET": self._verify_user},
-            "/accounts/{id}/tokens/verify": {"GET": self._verify_account},
-            "/accounts/{id}/dns_records/usage": {"GET": self._account_usage},
-            "/zones": {"GET": self._zones},
-            "/zones/{id}": {"GET": self._zone},
-            "/zones/{id}/dns_settings": {"GET": self._settings, "PATCH": self._change_settings},
-            "/zones/{id}/dnssec": {
-                "GET": self._dnssec,
-                "PATCH": self._change_dnssec,
-                "DELETE": self._delete_dnssec,
-            },
-            "/zones/{id}/dns_records": {"GET": self._records, "POST": self._create},
-            "/zones/{id}/dns_records/usage": {"GET": self._usage},
-            "/zones/{id}/dns_records/export": {"GET": self._export},
-            "/zones/{id}/dns_records/batch": {"POST": self._batch},
-            "/zones/{id}/dns_records/{id}": {
-                "GET": self._record,
-                "PUT": self._overwrite,
-                "PATCH": self._merge,
-                "DELETE": self._delete,
-            },
-        }
-        self._routes = [(re.compile(pattern.replace("{id}", _ID)), handlers) for pattern, handlers in routes.items()]
+        self._handlers = Handlers(config, self.zones, self._auth, self.faults, clock)
 
     def zone(self, name: str) -> ZoneState:
         """A zone by its name, for tests. Raises KeyError."""
@@ -191,7 +134,7 @@ class Twin:
     def _dispatch(self, request: Request, full_path: str, body: Any) -> Response:
         if not full_path.startswith(BASE + "/"):
             raise errors.no_route(full_path)
-        for pattern, handlers in self._routes:
+        for pattern, handlers in self._handlers.routes:
             match = pattern.fullmatch(request.path)
             if match is None:
                 continue
@@ -200,151 +143,12 @@ class Twin:
             handler = handlers.get(request.method)
             if handler is None:
                 raise errors.method_not_allowed()
-            request.body = _json(body) if request.method in ("POST", "PUT", "PATCH") else None
+            if request.path.endswith("/import"):
+                request.body = body
+            elif request.method in ("POST", "PUT", "PATCH"):
+                request.body = _json(body)
             return handler(request, *match.groups())
         raise errors.no_route(full_path)
-
-    def _state(self, request: Request, zone_id: str, scope: str) -> ZoneState:
-        """The zone, if the caller sees it and has the scope; otherwise the API's one answer to both."""
-        caller = _caller(request)
-        state = self.zones.get(zone_id)
-        if state is None or not caller.sees(state.zone):
-            # Whether a zone exists is not told to a token that does not cover it.
-            if request.path == f"/zones/{zone_id}":
-                raise errors.unauthorized_resource()
-            raise errors.authentication_error()
-        caller.need(scope)
-        return state
-
-    def _known(self, request: Request, known: Iterable[str] = ()) -> None:
-        check_parameters(request.query, known, self.config.strict)
-
-    # -- tokens ------------------------------------------------------------------------------------------------------
-
-    def _verify_user(self, request: Request) -> Response:
-        result, messages = self._auth.verify(request.headers, None)
-        return envelope(result, messages=messages)
-
-    def _verify_account(self, request: Request, account: str) -> Response:
-        result, messages = self._auth.verify(request.headers, account)
-        return envelope(result, messages=messages)
-
-    # -- zones -------------------------------------------------------------------------------------------------------
-
-    def _zones(self, request: Request) -> Response:
-        caller = _caller(request)
-        caller.need("Zone:Read")
-        query = request.query
-        self._known(request, ZONE_PARAMETERS)
-        account = self.config.account
-        tests: dict[str, Callable[[Zone, str], bool]] = {
-            "name": lambda zone, text: name_matches(text, zone.name),
-            "account.id": lambda _zone, text: text == account.id,
-            "account.name": lambda _zone, text: name_matches(text, account.name.lower()),
-            "status": lambda zone, text: zone.status == text,
-            "type": lambda zone, text: zone.type in text.split(","),
-        }
-        chosen = [
-            state
-            for state in self.zones.values()
-            if caller.sees(state.zone)
-            and combine((test(state.zone, query[n]) for n, test in tests.items() if n in query), query)
-            and (state.zone.type != "internal" or "internal" in query.get("type", ""))
-        ]
-        keys: dict[str, Callable[[ZoneState], str]] = {
-            "name": lambda s: s.zone.name,
-            "status": lambda s: s.zone.status,
-            "account.id": lambda _s: account.id,
-            "account.name": lambda _s: account.name,
-        }
-        order = query.get("order", "name")
-        if order not in keys:
-            raise errors.invalid_query(f"order must be one of {', '.join(keys)}.")
-        chosen.sort(key=keys[order], reverse=direction(query))
-        page, info = paginate(chosen, query, default=20, low=5, high=50)
-        return envelope([zone_json(state, caller, self.config.account) for state in page], info=info)
-
-    def _zone(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "Zone:Read")
-        return envelope(zone_json(state, _caller(request), self.config.account))
-
-    def _settings(self, request: Request, zone_id: str) -> Response:
-        return envelope(self._state(request, zone_id, "DNS:Read").settings)
-
-    def _change_settings(self, request: Request, zone_id: str) -> Response:
-        return envelope(self._state(request, zone_id, "DNS:Edit").change_settings(request.body))
-
-    def _usage(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Read")
-        return envelope({"record_quota": state.limits.records, "record_usage": len(state.snapshot())})
-
-    def _account_usage(self, request: Request, account: str) -> Response:
-        _caller(request).need("DNS:Read")
-        if account != self.config.account.id:
-            raise errors.unauthorized_resource()
-        return envelope({"record_quota": None, "record_usage": sum(len(s.snapshot()) for s in self.zones.values())})
-
-    # -- DNSSEC ------------------------------------------------------------------------------------------------------
-
-    def _dnssec(self, request: Request, zone_id: str) -> Response:
-        return envelope(self._state(request, zone_id, "DNS:Read").dnssec.to_json())
-
-    def _change_dnssec(self, request: Request, zone_id: str) -> Response:
-        return envelope(self._state(request, zone_id, "DNS:Edit").change_dnssec(request.body).to_json())
-
-    def _delete_dnssec(self, request: Request, zone_id: str) -> Response:
-        self._state(request, zone_id, "DNS:Edit").change_dnssec({"status": "disabled"})
-        return envelope("")
-
-    # -- records -----------------------------------------------------------------------------------------------------
-
-    def _records(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Read")
-        self._known(request, RECORD_PARAMETERS)
-        chosen = select(state.snapshot().values(), request.query)
-        page, info = paginate(chosen, request.query, default=100, low=1, high=5000)
-        return envelope([record.to_json(state.zone) for record in page], info=info)
-
-    def _record(self, request: Request, zone_id: str, record_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Read")
-        return envelope(state.get(record_id).to_json(state.zone))
-
-    def _create(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Edit")
-        return envelope(state.create(request.body).to_json(state.zone))
-
-    def _overwrite(self, request: Request, zone_id: str, record_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Edit")
-        return envelope(state.change(record_id, request.body, overwrite=True).to_json(state.zone))
-
-    def _merge(self, request: Request, zone_id: str, record_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Edit")
-        return envelope(state.change(record_id, request.body, overwrite=False).to_json(state.zone))
-
-    def _delete(self, request: Request, zone_id: str, record_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Edit")
-        return envelope({"id": state.delete(record_id).id})
-
-    def _batch(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Edit")
-        body = request.body if isinstance(request.body, dict) else {}
-        request.operations = sum(len(items) for items in body.values() if isinstance(items, list))
-        path = f"{BASE}{request.path}"
-        fault = self.faults.take("operation", request.method, path, operations=request.operations)
-        failure = errors.refuse(fault.code, fault.message, fault.status) if fault else None
-        done = state.batch(request.body, fault.operation if fault else -1, failure)
-        return envelope({name: [r.to_json(state.zone) for r in done[name]] for name in BATCH_ORDER})
-
-    def _export(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "DNS:Read")
-        text = bind_file(state.zone, state.settings, state.snapshot().values(), self._clock())
-        return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, None, text)
-
-
-def _caller(request: Request) -> Caller:
-    if request.caller is None:
-        raise errors.missing_credentials()
-    return request.caller
 
 
 def _planned(status: int, retry_after: float, html: bool) -> Response:

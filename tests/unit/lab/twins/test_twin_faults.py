@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.twins.cloudflare import ConfigError, ConnectionDroppedError, Fault, Twin
+from lab.twins.cloudflare import ConfigError, ConnectionDroppedError, Fault, Twin, TwinConfig
 from tests.unit.lab.twins.conftest import BASE, Api, codes
 
 
@@ -190,3 +190,34 @@ def test_faults_and_zones_can_be_scripted_over_http(make: Any) -> None:
         ("GET", "nothing", b""),
     ):
         assert control(method, path, body).status in (400, 404)
+
+
+def test_a_script_of_faults_comes_with_the_configuration(make: Any) -> None:
+    script = [
+        {"kind": "status", "method": "GET", "status": 503, "skip": 1},
+        {"kind": "status", "method": "GET", "status": 429, "retry_after": 7, "skip": 1},
+    ]
+    twin = make(faults=script)
+    api, path = Api(twin), f"{BASE}/zones"
+    answers = [api.call("GET", path) for _ in range(4)]
+    assert [a.status for a in answers] == [200, 503, 429, 200]
+    assert answers[2].headers["Retry-After"] == "7" and twin.faults.pending == 0
+    # The configuration still says what was planned: another twin gets all of it.
+    assert Twin(twin.config).faults.pending == 2
+
+
+def test_a_scripts_mistakes_are_the_configurations() -> None:
+    for fault in ({"kind": "explode"}, {"kind": "delay", "second": 1}, {"kind": "status", "status": "503"}):
+        with pytest.raises(ConfigError):
+            TwinConfig.from_data({"faults": [fault]})
+
+
+def test_dnssec_states_over_the_control_endpoint(make: Any) -> None:
+    api = Api(make(control_token="c" * 20))
+
+    def put(body: bytes) -> int:
+        path, headers = "/__twin__/zones/example.com/dnssec", {"X-Twin-Control": "c" * 20}
+        return api.twin.handle("PATCH", path, None, headers, body).status
+
+    assert put(b'{"status": "error"}') == 200 and api.twin.zone("example.com").dnssec.status == "error"
+    assert [put(b) for b in (b'{"status": "odd"}', b"[]", b'{"status": "active", "x": 1}')] == [400, 400, 400]

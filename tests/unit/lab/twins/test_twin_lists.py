@@ -188,6 +188,26 @@ def test_the_ds_is_the_hash_of_the_key(api: Api) -> None:
     assert len(base64.b64decode(result["public_key"])) == 64
 
 
+def test_states_that_only_the_provider_reaches(api: Api) -> None:
+    path, zone = f"{BASE}/zones/{api.zone_id}/dnssec", api.twin.zone("example.com")
+    first = api.call("PATCH", path, {"status": "active", "dnssec_multi_signer": True}).json["result"]
+    for status in ("error", "pending-disabled"):
+        zone.set_dnssec(status)
+        result = api.call("GET", path).json["result"]
+        assert (result["status"], result["ds"], result["dnssec_multi_signer"]) == (status, first["ds"], True)
+    assert api.call("PATCH", path, {"status": "active"}).json["result"]["status"] == "pending"
+    assert api.call("GET", path).json["result"]["ds"] == first["ds"]
+
+
+def test_zone_signing_keys_exist_while_the_zone_is_signed(api: Api) -> None:
+    path = f"{BASE}/zones/{api.zone_id}/dnssec"
+    assert api.call("GET", f"{path}/zsk").json["result"] == []
+    public = api.call("PATCH", path, {"status": "active"}).json["result"]["public_key"]
+    (key,) = api.call("GET", f"{path}/zsk").json["result"]
+    assert (key["DNSKEY"]["Flags"], key["DNSKEY"]["Algorithm"], key["Tag"]) == (256, 13, "active")
+    assert key["DNSKEY"]["PublicKey"] != public
+
+
 # -- export ----------------------------------------------------------------------------------------------------------
 
 

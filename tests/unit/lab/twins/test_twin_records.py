@@ -327,3 +327,24 @@ def test_delete_gives_the_id_and_the_record_is_gone(api: Api) -> None:
         response = api.one(method, record)
         assert (response.status, codes(response)) == (404, [81044])
     assert api.one("PATCH", record, {"ttl": 60}).status == 404
+
+
+def test_private_routing_is_for_addresses(api: Api) -> None:
+    made = api.made("A", "inside", "198.18.1.10", private_routing=True)
+    assert made["private_routing"] is True
+    assert "private_routing" not in api.one("PATCH", made, {"type": "CNAME", "content": "x.example.com"}).json["result"]
+    assert codes(api.create("CNAME", "other", "x.example.com", private_routing=True)) == [9207]
+
+
+def test_settings_do_not_follow_a_record_into_another_type(paid: Api) -> None:
+    made = paid.made("CNAME", "flat", "x.paid.example.org", settings={"flatten_cname": True})
+    changed = paid.one("PATCH", made, {"type": "A", "content": "198.18.1.10"})
+    assert changed.status == 200 and changed.json["result"]["settings"] == {}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("full", 200), ("partial", 200), ("secondary", 400), ("internal", 400)])
+def test_comments_and_tags_belong_to_full_and_partial_zones(make: Any, kind: str, status: int) -> None:
+    api = Api(make(zones=[{"name": "example.com", "plan": "pro", "type": kind}]))
+    assert api.create("A", "a", "198.18.1.10", comment="mark").status == status
+    assert api.create("A", "b", "198.18.1.10", tags=["owner:mail"]).status == status
+    assert api.create("A", "c", "198.18.1.10").status == 200
