@@ -42,14 +42,8 @@ options:
     description: Name of this installation in the ownership mark.
     type: str
     default: mailstead
-  base_url:
-    description: Where the API is. Plain HTTP is accepted for this very machine only.
-    type: str
-    default: https://api.cloudflare.com/client/v4
-  timeout:
-    description: Seconds to wait for a connection or an answer.
-    type: int
-    default: 30
+extends_documentation_fragment:
+  - mailstead.stack.cloudflare
 seealso:
   - module: mailstead.stack.cloudflare_zone
 """
@@ -108,8 +102,9 @@ problems:
 import dataclasses
 from typing import Any, Dict, List
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import client_of, client_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import (
     ZoneInfo,
     all_zones,
@@ -117,29 +112,16 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones i
     list_records,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
-    DEFAULT_URL,
-    HttpTransport,
-    Transport,
-    check_base_url,
-)
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import sort_key
 
 
 def argument_spec() -> Dict[str, Any]:
     return {
-        "api_token": {
-            "type": "str",
-            "required": True,
-            "no_log": True,
-            "fallback": (env_fallback, ["CLOUDFLARE_API_TOKEN"]),
-        },
+        **client_spec(),
         "names": {"type": "list", "elements": "str", "default": []},
         "records": {"type": "bool", "default": True},
         "instance": {"type": "str", "default": "mailstead"},
-        "base_url": {"type": "str", "default": DEFAULT_URL},
-        "timeout": {"type": "int", "default": 30},
     }
 
 
@@ -177,12 +159,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     client = None
     try:
-        base_url = check_base_url(module.params["base_url"])
-
-        def connect() -> Transport:
-            return HttpTransport(base_url, float(module.params["timeout"]))
-
-        client = Client(module.params["api_token"], connect)
+        client = client_of(module.params)
         result = run(module, client)
     except MailsteadError as error:
         module.fail_json(msg=str(error), problems=[dataclasses.asdict(p) for p in error.problems])

@@ -16,7 +16,6 @@ CODES: Dict[str, str] = {
     "MS-CF-006": "The rate limit holds for longer than the run is ready to wait.",
     "MS-CF-007": "Cloudflare refused a change. The batch is one transaction: nothing of it was applied.",
     "MS-CF-009": "Cloudflare refused an MX: Email Routing manages them. Turn Email Routing off for the zone first.",
-    "MS-CF-010": "The outcome of a write stays unclear after several tries. Run again: the state is read first.",
     "MS-CF-011": "Cloudflare keeps answering with a server error. Nothing more was written; run again later.",
     "MS-CF-012": "Two zones of the token have the same name. Give the id.",
     "MS-CF-013": "The base URL cannot be used.",

@@ -14,7 +14,6 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import AUTO_TTL, Change, Have
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
 
 PROXIABLE = ("A", "AAAA", "CNAME")
 
@@ -160,34 +159,3 @@ def change_at(changes: Sequence[Change], pointer: str) -> Change | None:
         if int(parts[1]) < len(same):
             return same[int(parts[1])]
     return changes[0] if len(changes) == 1 else None
-
-
-def batches(changes: Sequence[Change], cap: int) -> List[List[Change]]:
-    """Divide changes so that each part is consistent in itself and so is the zone between them.
-
-    All operations of one name stay together; names go in the order of phases (an address before the MX that needs it),
-    names that only lose records go last. cap: most operations of one batch.
-    """
-    names: Dict[str, List[Change]] = {}
-    for change in changes:
-        names.setdefault(change.record.name, []).append(change)
-    groups = sorted(names.values(), key=_rank)
-    out: List[List[Change]] = []
-    for group in groups:
-        # More than a whole batch at one name: additions first, so that the name is never empty.
-        parts = [group[i : i + cap] for i in range(0, len(group), cap)]
-        if len(parts) > 1:
-            ordered = sorted(group, key=lambda c: c.action == "delete")
-            parts = [ordered[i : i + cap] for i in range(0, len(ordered), cap)]
-        for part in parts:
-            if out and len(out[-1]) + len(part) <= cap:
-                out[-1] += part
-            else:
-                out.append(list(part))
-    return out
-
-
-def _rank(group: Sequence[Change]) -> Tuple[int, str]:
-    phases = [PHASES.index(c.phase) for c in group if c.action != "delete" and c.phase]
-    only_deletes = all(c.action == "delete" for c in group)
-    return (len(PHASES) if only_deletes else max(phases, default=0), group[0].record.name)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import (
     EMAIL_ROUTING_CODES,
@@ -19,6 +19,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.wire import WireError, decode
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import Zone
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have
 
 ZONES_PER_PAGE = 50
@@ -49,6 +50,15 @@ class ZoneInfo:
     @property
     def likely_quota(self) -> int:
         return QUOTA_PAID if self.plan and self.plan not in QUOTA else QUOTA["free"]
+
+    @property
+    def has_tags(self) -> bool:
+        """Tags are part of the paid plans."""
+        return bool(self.plan) and self.plan not in QUOTA
+
+
+#: A zone whose id and name are known.
+AnyZone = Union[ZoneInfo, Zone]
 
 
 def zone_info(client: Client, raw: Any) -> ZoneInfo:
@@ -148,7 +158,7 @@ def _unknown(name: str, seen: Sequence[str]) -> Problem:
     return Problem("MS-CF-003", f"zone {name}", what, fix)
 
 
-def list_records(client: Client, zone: ZoneInfo, label: str = "") -> List[Have]:
+def list_records(client: Client, zone: AnyZone, label: str = "") -> List[Have]:
     """All records of a zone. Raises MailsteadError."""
     path = f"/zones/{zone.id}/dns_records"
     out: Dict[str, Have] = {}
@@ -167,14 +177,14 @@ def list_records(client: Client, zone: ZoneInfo, label: str = "") -> List[Have]:
     return list(out.values())
 
 
-def wrong_id(zone: ZoneInfo, name: str) -> Problem:
+def wrong_id(zone: AnyZone, name: str) -> Problem:
     what = f"the id {zone.id} belongs to another zone: it holds {name}"
     return Problem(
         "MS-CF-003", f"zone {zone.name}", what, "Correct the id, or leave it out to have the zone looked up."
     )
 
 
-def read_zone(client: Client, zone: ZoneInfo, label: str = "") -> ZoneInfo:
+def read_zone(client: Client, zone: AnyZone, label: str = "") -> ZoneInfo:
     """A zone given by id, completed. Raises MailsteadError, also when the id is another zone's."""
     try:
         info = zone_info(client, client.read(f"/zones/{zone.id}", label=label).result)
@@ -185,7 +195,7 @@ def read_zone(client: Client, zone: ZoneInfo, label: str = "") -> ZoneInfo:
     return info
 
 
-def record_quota(client: Client, zone: ZoneInfo, label: str = "") -> Optional[int]:
+def record_quota(client: Client, zone: AnyZone, label: str = "") -> Optional[int]:
     """How many records the zone may hold; None when unlimited or not told."""
     try:
         result = client.read(f"/zones/{zone.id}/dns_records/usage", label=label).result

@@ -39,6 +39,8 @@ CODES: Dict[str, str] = {
     "MS-DNS-035": "Records cannot be merged: what is there and what is wanted exclude each other.",
     "MS-DNS-040": "The authoritative servers did not show the published records in time. The message lists what is missing where.",
     "MS-DNS-041": "The name servers of a zone cannot be found or reached from this host.",
+    "MS-DNS-060": "The outcome of a write stays unclear after several tries. Run again: the zone is read first.",
+    "MS-DNS-061": "A zone is listed for another host than the one it is kept at. Give it to the module for that host.",
     "MS-DNS-080": "The state of a zone cannot be saved before it is changed (no room, no permission), so it is left as it is.",
     "MS-DNS-081": "A saved state of a zone cannot be read: missing, open to others, cut off or edited.",
     "MS-DNS-082": "A saved state lies where that of another zone or time belongs.",

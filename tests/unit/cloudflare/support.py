@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconcile import (
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import (
     ZoneResult,
     ZoneTask,
     reconcile,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
 
@@ -81,7 +82,8 @@ class Bench:
         token: str = TOKEN,
         **options: Any,
     ) -> list[ZoneResult]:
-        """One run of the reconciler; requests holds what it asked."""
+        """One run of the reconciler; requests holds what it asked. options: of reconcile() or of Options."""
+        run = {name: options.pop(name) for name in ("stages", "gate", "before_write") if name in options}
         sets = wants if isinstance(wants, Mapping) else {ZONE: wants}
         policy = ForeignPolicy(**(foreign or {}))
         tasks = [
@@ -89,7 +91,7 @@ class Bench:
             for name, found in sets.items()
         ]
         self.requests.clear()
-        return reconcile(self.client(token), tasks, Options(**options), check)
+        return reconcile(CloudflareProvider(self.client(token)), tasks, Options(**options), check, **run)
 
     def seed(self, *bodies: dict[str, Any], zone: str = ZONE) -> list[dict[str, Any]]:
         """Records made by hand, past the reconciler."""

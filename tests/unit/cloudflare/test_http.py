@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconcile import ZoneTask, reconcile
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
     HttpTransport,
     TransportError,
     check_base_url,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneTask, reconcile
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options
 
 from lab.twins.cloudflare import Twin, TwinConfig
@@ -44,7 +45,7 @@ def fixture_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(base_url: str, zones: list[str]) -> list[Any]:
     client = Client(TOKEN, lambda: HttpTransport(base_url, 5.0))
     try:
-        return reconcile(client, [ZoneTask(z, tuple(mail_set(z))) for z in zones], Options())
+        return reconcile(CloudflareProvider(client), [ZoneTask(z, tuple(mail_set(z))) for z in zones], Options())
     finally:
         client.close()
 

@@ -13,14 +13,15 @@ import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import client as client_module
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import codes as api_codes
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import zones
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.reconcile import (
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import codes as dns_codes
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import (
     ApplyError,
     ZoneTask,
     reconcile,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import codes as dns_codes
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, Want
 
 from lab.twins.cloudflare.faults import Fault
@@ -49,7 +50,7 @@ def fails_for(bench: Bench, zone: str, *wants: Want, zone_id: str = "") -> Mails
     """As fails, for a zone by name, which need not exist."""
     bench.requests.clear()
     with pytest.raises(MailsteadError) as caught:
-        reconcile(bench.client(), [ZoneTask(zone, wants, zone_id)], Options())
+        reconcile(CloudflareProvider(bench.client()), [ZoneTask(zone, wants, zone_id)], Options())
     return caught.value
 
 
@@ -245,7 +246,7 @@ def test_a_domain_that_is_no_zone_of_the_token() -> None:
         ZoneTask(ZONE, tuple(mail_set())),
     ]
     with pytest.raises(MailsteadError) as caught:
-        reconcile(bench.client(), task, Options())
+        reconcile(CloudflareProvider(bench.client()), task, Options())
     assert codes(caught.value) == ["MS-CF-003", "MS-CF-003", "MS-DNS-001"]
     first, second, _ = caught.value.problems
     assert "example.com, example.org" in first.what and "in the zone example.org" in first.fix
@@ -306,10 +307,10 @@ def test_a_token_for_dns_alone_works_with_ids() -> None:
         bench = Bench(tokens=[{"token": token, "kind": kind, "scopes": ["DNS:Edit"]}])
         zone_id = bench.twin.zone(ZONE).zone.zone_id
         task = [ZoneTask(ZONE, tuple(mail_set()), zone_id)]
-        (result,) = reconcile(bench.client(token), task, Options())
+        (result,) = reconcile(CloudflareProvider(bench.client(token)), task, Options())
         assert len(bench.records()) == len(mail_set()) and "on trust" in result.notes[0]
         bench.requests.clear()
-        assert reconcile(bench.client(token), task, Options())[0].diff.changes == ()
+        assert reconcile(CloudflareProvider(bench.client(token)), task, Options())[0].diff.changes == ()
         assert kinds(bench) == ["GET dns_records"]
 
 
@@ -425,7 +426,7 @@ def test_a_write_that_never_gets_clear_is_reported() -> None:
     bench = Bench()
     bench.twin.faults.drop_unread(9, "POST")
     error = fails(bench, mail_set())
-    assert codes(error) == ["MS-CF-010"] and bench.records() == []
+    assert codes(error) == ["MS-DNS-060"] and bench.records() == []
 
 
 @pytest.mark.parametrize("duplicate_code", [81057, 81058])
@@ -510,7 +511,7 @@ class Scripted:
 def test_a_wrong_answer_is_told_from_a_refusal(answer: Answer | Exception, code: str) -> None:
     client = client_module.Client(TOKEN, lambda: Scripted(answer), pause=lambda _s: None)
     with pytest.raises(MailsteadError) as caught:
-        reconcile(client, [ZoneTask(ZONE, ())], Options())
+        reconcile(CloudflareProvider(client), [ZoneTask(ZONE, ())], Options())
     assert codes(caught.value) == [code]
 
 
@@ -534,16 +535,18 @@ def zone_row(zone_id: str, status: str = "active", **more: Any) -> dict[str, Any
 
 
 def test_of_two_zones_of_one_name_the_active_one_counts() -> None:
-    (result,) = reconcile(answers([zone_row("a", "pending"), zone_row("b")], []), [ZoneTask(ZONE, ())], Options())
-    assert result.info.id == "b"
+    (result,) = reconcile(
+        CloudflareProvider(answers([zone_row("a", "pending"), zone_row("b")], [])), [ZoneTask(ZONE, ())], Options()
+    )
+    assert result.zone.id == "b"
     with pytest.raises(MailsteadError) as caught:
-        reconcile(answers([zone_row("a"), zone_row("b")]), [ZoneTask(ZONE, ())], Options())
+        reconcile(CloudflareProvider(answers([zone_row("a"), zone_row("b")])), [ZoneTask(ZONE, ())], Options())
     assert codes(caught.value) == ["MS-CF-012"] and "a (active), b (active)" in caught.value.problems[0].what
 
 
 @pytest.mark.parametrize(("status", "words"), [("pending", "not active yet"), ("moved", "'moved'"), ("active", "")])
 def test_a_zone_that_is_not_active_is_noted(status: str, words: str) -> None:
-    (result,) = reconcile(answers([zone_row("a", status)], []), [ZoneTask(ZONE, ())], Options())
+    (result,) = reconcile(CloudflareProvider(answers([zone_row("a", status)], [])), [ZoneTask(ZONE, ())], Options())
     assert bool(result.notes) == bool(words) and words in "".join(result.notes)
 
 
@@ -561,7 +564,9 @@ STORED = {"id": "1", "name": HOST, "type": "A", "content": "198.18.1.10", "ttl":
     ],
 )
 def test_what_the_answer_says_was_stored_is_compared(stored: Any, words: str) -> None:
-    (result,) = reconcile(answers([zone_row("a")], [], stored), [ZoneTask(ZONE, tuple(ADDRESS))], Options())
+    (result,) = reconcile(
+        CloudflareProvider(answers([zone_row("a")], [], stored)), [ZoneTask(ZONE, tuple(ADDRESS))], Options()
+    )
     assert bool(result.notes) == bool(words) and words in "".join(result.notes)
 
 
@@ -569,7 +574,7 @@ def test_an_answer_that_echoes_the_token_does_not_get_it_into_a_message() -> Non
     body = f'{{"success": false, "errors": [{{"code": 1, "message": "bad {TOKEN} \\u001b[31m"}}]}}'.encode()
     client = client_module.Client(TOKEN, lambda: Scripted(Answer(400, {}, body)), pause=lambda _s: None)
     with pytest.raises(MailsteadError) as caught:
-        reconcile(client, [ZoneTask(ZONE, ())], Options())
+        reconcile(CloudflareProvider(client), [ZoneTask(ZONE, ())], Options())
     assert TOKEN not in str(caught.value) and "<token>" in str(caught.value)
     assert "\x1b" not in str(caught.value)
 

@@ -111,28 +111,6 @@ def delete(name: str, number: int = 0) -> Change:
     return Change("delete", record(name, id=f"{name}{number}"), None, "")
 
 
-def test_names_stay_together_addresses_come_first_and_mere_deletions_last() -> None:
-    changes = [
-        create("mx.example.com", "delivery"),
-        delete("old.example.com"),
-        create("host.example.com", "address"),
-        delete("host.example.com"),
-        create("key.example.com", "keys"),
-    ]
-    parts = wire.batches(changes, 2)
-    names = [[c.record.name.split(".")[0] for c in part] for part in parts]
-    assert names == [["host", "host"], ["key", "mx"], ["old"]]
-    assert wire.batches(changes, 200) == [[c for part in parts for c in part]]
-    assert wire.batches([], 200) == []
-
-
-def test_more_than_a_batch_at_one_name_adds_before_it_deletes() -> None:
-    changes = [delete("a.example.com", n) for n in range(3)] + [
-        create("a.example.com", "address", f"192.0.2.{n}") for n in range(3)
-    ]
-    assert [[c.action for c in part] for part in wire.batches(changes, 3)] == [["create"] * 3, ["delete"] * 3]
-
-
 def test_a_pointer_leads_to_its_change() -> None:
     changes = [create("a.example.com", "address"), delete("b.example.com"), create("c.example.com", "keys")]
     assert wire.change_at(changes, "/posts/1") is changes[2]

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate, module
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone
 
 from lab.twins.cloudflare import Twin, TwinConfig
 from lab.twins.cloudflare.server import Running
 from tests.unit.cloudflare.support import TOKEN, mail_set
 from tests.unit.dns.authority import Authority
+from tests.unit.modules.documentation import assert_documented
 
 ZONES = ("example.com", "example.org")
 
@@ -220,20 +220,10 @@ def test_the_gate_asks_the_zones_name_servers(run: Run, monkeypatch: pytest.Monk
 
 
 def test_without_dnspython_only_the_gate_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloudflare_zone, "GATE_ERROR", "Traceback")
+    monkeypatch.setattr(module, "GATE_ERROR", "Traceback")
     assert "dnspython" in run(wait_authoritative=True)["msg"]
     assert run()["changed"]
 
 
 def test_documentation_and_argument_spec_agree() -> None:
-    documented = yaml.safe_load(cloudflare_zone.DOCUMENTATION)["options"]
-
-    def compare(options: dict[str, Any], spec: dict[str, Any], where: str) -> None:
-        assert set(options) == set(spec), where
-        for name, option in options.items():
-            place = f"{where}.{name}"
-            for key in ("type", "required", "default", "choices", "elements"):
-                assert option.get(key) == spec[name].get(key), (place, key)
-            compare(option.get("suboptions", {}), spec[name].get("options", {}), place)
-
-    compare(documented, cloudflare_zone.argument_spec(), "")
+    assert_documented(cloudflare_zone)

@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone_info
 
 from lab.twins.cloudflare import Twin, TwinConfig
 from lab.twins.cloudflare.server import Running
 from tests.unit.cloudflare.support import TOKEN
+from tests.unit.modules.documentation import assert_documented
 
 RECORDS = [
     {"type": "MX", "name": "@", "content": "mail.example.com", "priority": 10, "comment": "mailstead:mailstead:mx"},
@@ -63,8 +63,4 @@ def test_refusals(info: Any) -> None:
 
 
 def test_documentation_and_argument_spec_agree() -> None:
-    documented = yaml.safe_load(cloudflare_zone_info.DOCUMENTATION)["options"]
-    spec = cloudflare_zone_info.argument_spec()
-    assert set(documented) == set(spec)
-    for name, option in documented.items():
-        assert all(option.get(k) == spec[name].get(k) for k in ("type", "required", "default", "elements")), name
+    assert_documented(cloudflare_zone_info)

@@ -1,0 +1,208 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of what the modules that keep zones have in common; the arguments are in module_utils/dns/module.py."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Zones, records, ownership, guards, stages, waiting."""
+
+    DOCUMENTATION = r"""
+options:
+  zones:
+    description: The zones and all the records wanted in them, those of later phases included.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the zone.
+        type: str
+        required: true
+      id:
+        description: Id of the zone, where its host has such. Saves the look-up.
+        type: str
+      provider:
+        description: Present in a plan's zones. A zone of another host is refused.
+        type: str
+      confirm:
+        description:
+          - "The zone's name once more: confirms that all of the zone may be taken away. Required by O(mode=zone)."
+        type: str
+      records:
+        description: The wanted records.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          zone:
+            description: Present in a plan's records; must be the name of the zone they are listed under.
+            type: str
+          name:
+            description: Fully qualified name.
+            type: str
+            required: true
+          type:
+            description: Type of the record, for example V(MX).
+            type: str
+            required: true
+          content:
+            description:
+              - The data as in a zone file, host names absolute, for example V(10 mail.example.com),
+                V(0 1 465 mail.example.com) or V(0 issue "letsencrypt.org").
+              - For TXT the text itself, without quotation marks and undivided.
+            type: str
+            required: true
+          ttl:
+            description: Time to live in seconds; V(1) is automatic, which is 300.
+            type: int
+            default: 3600
+          phase:
+            description: The phase in which the record is published.
+            type: str
+            choices: [address, identity, keys, policy, certificate, delivery]
+            default: delivery
+          role:
+            description: What the record is for; becomes part of its mark.
+            type: str
+            required: true
+          reason:
+            description: Why the record is wanted; shown in the difference.
+            type: str
+            default: ""
+          deferred:
+            description:
+              - Present in a plan's records whose value is not known yet. Such a record is passed over in earlier phases and
+                a mistake in its own.
+            type: dict
+      foreign:
+        description:
+          - What to do with somebody else's records where ours have to go.
+          - V(merge) makes one SPF record with every mechanism of both and shows the number of look-ups; adds our report
+            addresses to their DMARC record, whose policy stands; and lets both stand side by side for the others.
+          - V(adopt) puts our mark on a record that says what we want, and brings one that differs in line. Deletes nothing.
+          - V(replace) brings those that differ in line and deletes the surplus.
+          - V(fail) names them and writes nothing.
+        type: dict
+        default: {}
+        suboptions:
+          spf:
+            description: SPF records.
+            type: str
+            choices: [merge, adopt, replace, fail]
+            default: merge
+          mx:
+            description: MX records.
+            type: str
+            choices: [merge, adopt, replace, fail]
+            default: fail
+          dmarc:
+            description: DMARC records.
+            type: str
+            choices: [merge, adopt, replace, fail]
+            default: fail
+          caa:
+            description: CAA records.
+            type: str
+            choices: [merge, adopt, replace, fail]
+            default: merge
+          other:
+            description: All other records.
+            type: str
+            choices: [merge, adopt, replace, fail]
+            default: fail
+  through_phase:
+    description:
+      - Publish the records of the phases up to this one. Those of later phases are neither created nor deleted, and records
+        that are no longer wanted are deleted in the last phase only.
+    type: str
+    choices: [address, identity, keys, policy, certificate, delivery]
+    default: delivery
+  stages:
+    description:
+      - Phases after which to stop, on the way to O(through_phase). The records through each of them are written in all zones
+        and must be shown by every name server before the next are written; V(keys), for example, publishes MX records only
+        when the whole world can see the keys.
+      - All stages are judged before the first one is written, and the zones are read only once.
+    type: list
+    elements: str
+    choices: [address, identity, keys, policy, certificate, delivery]
+    default: []
+  mode:
+    description:
+      - With V(owned), records that carry our mark are kept in line with what is wanted.
+      - With V(create_only), missing records are added and nothing is ever changed or deleted.
+      - With V(names), every record of a wanted record's name and type is ours, whoever made it. As if O(zones[].foreign) were
+        V(replace) throughout.
+      - With V(zone), every record of the zone is ours, and all that are not wanted are deleted in the last phase. Not touched
+        are the zone's SOA and NS, delegations, records that the host keeps itself and those of another O(instance). Each
+        zone has to be confirmed by name in O(zones[].confirm).
+    type: str
+    choices: [create_only, owned, names, zone]
+    default: owned
+  instance:
+    description: Name of this installation in the mark. Two installations that share a zone need different ones.
+    type: str
+    default: mailstead
+  max_delete:
+    description: Most records of one zone that a run may delete. A deletion beside something new at the same name does not count.
+    type: int
+    default: 20
+  max_delete_percent:
+    description: Largest share of our records in a zone that a run may delete, in percent; looked at from ten records on.
+    type: int
+    default: 30
+  dkim_min_rsa_bits:
+    description: Least size of a published RSA key.
+    type: int
+    default: 2048
+  allow:
+    description:
+      - Guards to override, by name.
+      - V(cname_conflict), a CNAME beside other data. V(delegation), a name at or below a delegation.
+        V(duplicate_policy), two SPF, DMARC, MTA-STS or TLS-RPT records. V(spf_all), an SPF record that ends in C(+all).
+        V(spf_lookups), more than ten look-ups. V(dkim_key), no good key in a DKIM record. V(txt_size), a text that is too
+        long. V(proxied_host), a proxied mail host. V(last_mx), a name loses its last MX. V(mx_alias), an MX or SRV that points
+        to a CNAME. V(delete_limit), more deletions than allowed. V(quota), more records than the plan holds.
+    type: list
+    elements: str
+    choices:
+      - cname_conflict
+      - delegation
+      - duplicate_policy
+      - spf_all
+      - spf_lookups
+      - dkim_key
+      - txt_size
+      - proxied_host
+      - last_mx
+      - delete_limit
+      - mx_alias
+      - quota
+    default: []
+  snapshots:
+    description:
+      - Directory in which to save every zone as it was before it is changed, one subdirectory per zone, as JSON and as a zone
+        file. C(playbooks/dns_undo.yml) goes back to them.
+      - A zone that cannot be saved is not changed.
+    type: path
+  wait_authoritative:
+    description:
+      - Afterwards wait until every name server of the zones shows the published records, asked directly over IPv4 and IPv6 as
+        far as they can be reached from here. Not in check mode.
+    type: bool
+    default: false
+  wait_deadline:
+    description: How long to wait each time, in seconds.
+    type: int
+    default: 120
+  wait_roles:
+    description: Wait for the records of these roles only. Between O(stages) all are waited for.
+    type: list
+    elements: str
+    default: []
+requirements:
+  - dnspython, with O(wait_authoritative=true) or O(stages)
+"""

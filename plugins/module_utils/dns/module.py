@@ -1,0 +1,301 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that keep zones have in common, whoever hosts them: arguments, the run, the waiting, the result.
+
+The options are documented once, in the fragment ``dns_zones``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import traceback
+from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Set, Tuple
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import history, rdata
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import published
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import ZoneProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import (
+    ApplyError,
+    ZoneResult,
+    ZoneTask,
+    reconcile,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+
+GATE_ERROR = None
+try:
+    from ansible_collections.mailstead.stack.plugins.module_utils.dns.gate import gates_of, name_servers, wait_published
+except ImportError:
+    GATE_ERROR = traceback.format_exc()
+
+POLICIES = ["merge", "adopt", "replace", "fail"]
+MODES = ["create_only", "owned", "names", "zone"]
+
+
+class ClosableProvider(ZoneProvider, Protocol):
+    """A provider that holds connections."""
+
+    def close(self) -> None: ...
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+def zones_spec() -> Dict[str, Any]:
+    """The argument ``zones``."""
+    record = {
+        "zone": {"type": "str"},
+        "name": {"type": "str", "required": True},
+        "type": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True},
+        "ttl": {"type": "int", "default": 3600},
+        "phase": {"type": "str", "choices": list(PHASES), "default": PHASES[-1]},
+        "role": {"type": "str", "required": True},
+        "reason": {"type": "str", "default": ""},
+        "deferred": {"type": "dict"},
+    }
+    policies = dataclasses.asdict(ForeignPolicy())
+    foreign = {field: {"type": "str", "choices": POLICIES, "default": value} for field, value in policies.items()}
+    zone = {
+        "name": {"type": "str", "required": True},
+        "id": {"type": "str"},
+        "provider": {"type": "str"},
+        "confirm": {"type": "str"},
+        "records": {"type": "list", "elements": "dict", "default": [], "options": record},
+        "foreign": {"type": "dict", "default": {}, "options": foreign},
+    }
+    return {"type": "list", "elements": "dict", "required": True, "options": zone}
+
+
+def argument_spec() -> Dict[str, Any]:
+    """The arguments of a module that keeps zones, without those that say how to reach their host."""
+    return {
+        "zones": zones_spec(),
+        "through_phase": {"type": "str", "choices": list(PHASES), "default": PHASES[-1]},
+        "stages": {"type": "list", "elements": "str", "choices": list(PHASES), "default": []},
+        "mode": {"type": "str", "choices": MODES, "default": "owned"},
+        "instance": {"type": "str", "default": "mailstead"},
+        "max_delete": {"type": "int", "default": 20},
+        "max_delete_percent": {"type": "int", "default": 30},
+        "dkim_min_rsa_bits": {"type": "int", "default": 2048},
+        "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+        "snapshots": {"type": "path"},
+        "wait_authoritative": {"type": "bool", "default": False},
+        "wait_deadline": {"type": "int", "default": 120},
+        "wait_roles": {"type": "list", "elements": "str", "default": []},
+    }
+
+
+def options(params: Dict[str, Any]) -> Options:
+    """The options of a run from the arguments."""
+    return Options(
+        instance=params["instance"],
+        mode=params["mode"],
+        through_phase=params["through_phase"],
+        allow=tuple(params["allow"]),
+        max_delete=params["max_delete"],
+        max_delete_percent=params["max_delete_percent"],
+        dkim_min_rsa_bits=params["dkim_min_rsa_bits"],
+    )
+
+
+def make_tasks(zones: Sequence[Dict[str, Any]], provider: str) -> List[ZoneTask]:
+    """The argument ``zones`` as tasks for the host named. Raises MailsteadError with everything that is wrong in it."""
+    tasks: List[ZoneTask] = []
+    problems: List[Problem] = []
+    for zone in zones:
+        try:
+            name = rdata.name(zone["name"])
+        except rdata.RdataError as error:
+            problems.append(Problem("MS-DNS-001", f"zones: {zone['name']}", str(error), "Correct the zone's name."))
+            continue
+        problems += _zone_problems(zone, name, provider, [t.name for t in tasks])
+        policies = {
+            f.name: zone["foreign"][f.name] for f in dataclasses.fields(ForeignPolicy) if f.name in zone["foreign"]
+        }
+        wants = tuple(wants_from_data(name, zone["records"]))
+        confirmed = (zone["confirm"] or "").lower().rstrip(".") == name
+        tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed))
+    if problems:
+        raise MailsteadError(problems)
+    return tasks
+
+
+def _zone_problems(zone: Dict[str, Any], name: str, provider: str, known: Sequence[str]) -> List[Problem]:
+    problems: List[Problem] = []
+    if name in known:
+        fix = "List each zone once, with all its records."
+        problems.append(Problem("MS-DNS-007", f"zone {name}", "the zone is listed twice", fix))
+    if zone["provider"] and zone["provider"] != provider:
+        fix = f"Give it to the module for zones at {zone['provider']}."
+        what = f"the zone is kept at {zone['provider']}, not at {provider}"
+        problems.append(Problem("MS-DNS-061", f"zone {name}", what, fix))
+    for record in zone["records"]:
+        if record["zone"] and record["zone"].lower().rstrip(".") != name:
+            what = f"the record says it belongs to the zone {record['zone']}"
+            where = f"zone {name}: {record['type']} {record['name']}"
+            problems.append(Problem("MS-DNS-002", where, what, "List it under its own zone."))
+    return problems
+
+
+# -- waiting for the authoritative servers ---------------------------------------------------------------------------
+
+
+class Waiting:
+    """Waits until every authoritative server shows what was published; records seen once are not asked for again.
+
+    asked: the largest number of servers' addresses that confirmed records.
+    """
+
+    def __init__(self, provider: ZoneProvider, deadline: float) -> None:
+        self._provider, self._deadline = provider, deadline
+        self._seen: Set[Tuple[str, Tuple[str, str, str]]] = set()
+        self.asked = 0
+
+    def gate(self, results: Sequence[ZoneResult]) -> None:
+        """Between two stages. Raises MailsteadError."""
+        try:
+            self(results)
+        except MailsteadError as error:
+            more = "Nothing of the later phases was written."
+            raise MailsteadError([dataclasses.replace(p, fix=f"{p.fix} {more}") for p in error.problems]) from error
+
+    def __call__(self, results: Sequence[ZoneResult], roles: Sequence[str] = ()) -> None:
+        shown: Dict[str, List[Have]] = {}
+        for result in results:
+            name = result.task.name
+            records = published(result.reached or result.diff, roles)
+            shown[name] = [r for r in records if (name, r.key) not in self._seen]
+        servers = {r.task.name: self._servers(r) for r in results if shown[r.task.name]}
+        self.asked = max(self.asked, wait_published(gates_of(shown, servers), self._deadline))
+        self._seen |= {(zone, record.key) for zone, records in shown.items() for record in records}
+
+    def _servers(self, result: ZoneResult) -> Sequence[str]:
+        if not result.zone.name_servers:
+            result.zone = self._provider.identify(result.zone)
+        # A login for DNS alone may not be told; the delegation says the same.
+        return result.zone.name_servers or name_servers(result.task.name)
+
+
+# -- a run -----------------------------------------------------------------------------------------------------------
+
+
+class Snapshots:
+    """Saves each zone as it was, all of one run under one name. directory: empty to save nothing."""
+
+    def __init__(self, directory: str, provider: str, instance: str) -> None:
+        self._directory, self._provider, self._instance = directory, provider, instance
+        self._lock = threading.Lock()
+        self.taken = ""
+        self.paths: List[str] = []
+
+    def save(self, result: ZoneResult) -> None:
+        """Called before a zone's first write. Raises MailsteadError."""
+        with self._lock:
+            self.taken = self.taken or history.moment(self._directory)
+            snapshot = history.Snapshot(
+                zone=result.task.name,
+                provider=self._provider,
+                instance=self._instance,
+                taken=self.taken,
+                before=result.diff.before,
+                changes=result.diff.changes,
+            )
+            self.paths.append(history.save(self._directory, snapshot))
+
+
+def report(provider: ZoneProvider, results: Sequence[ZoneResult]) -> Dict[str, Any]:
+    """The machine-readable part of the result."""
+    zones = [
+        {
+            "name": r.task.name,
+            "id": r.zone.id,
+            "status": r.zone.status,
+            "name_servers": list(r.zone.name_servers),
+            "changed": bool(r.diff.changes),
+            "satisfied": r.diff.satisfied,
+            "satisfied_foreign": r.diff.foreign_satisfied,
+            "held": r.diff.held,
+            "requests": provider.requests.get(r.task.name, 0),
+        }
+        for r in results
+    ]
+    return {
+        "changes": [change for r in results for change in _changes(r)],
+        "zones": zones,
+        "requests": sum(provider.requests.values()),
+    }
+
+
+def _changes(result: ZoneResult) -> List[Dict[str, Any]]:
+    """The planned changes, and after them those that only became necessary during the run."""
+    more = [c for c in result.written if c not in result.diff.changes]
+    return [
+        {"zone": result.task.name, **change.to_data(), "written": change in result.written}
+        for change in (*result.diff.changes, *more)
+    ]
+
+
+def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, Any]:
+    """Keep the zones; name: the provider's in the plan's words. Returns the module's result; raises MailsteadError."""
+    params = module.params
+    waiting = Waiting(provider, float(params["wait_deadline"]))
+    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"])
+    results = reconcile(
+        provider,
+        make_tasks(params["zones"], name),
+        options(params),
+        module.check_mode,
+        params["stages"],
+        waiting.gate,
+        snapshots.save if params["snapshots"] else None,
+    )
+    for result in results:
+        for note in dict.fromkeys((*result.diff.notes, *result.notes)):
+            module.warn(f"zone {result.task.name}: {note}")
+    out: Dict[str, Any] = {"changed": any(r.diff.changes for r in results)}
+    if params["wait_authoritative"] and not module.check_mode:
+        try:
+            waiting(results, params["wait_roles"])
+        except MailsteadError as error:
+            # What was written before the wait is in effect and has to show in the result.
+            raise ApplyError(error.problems, results) from error
+        out["servers_asked"] = waiting.asked
+    out.update(report(provider, results))
+    if snapshots.paths:
+        out["snapshots"] = {"taken": snapshots.taken, "files": sorted(snapshots.paths)}
+    if module._diff:
+        out["diff"] = [ansible_diff(r.diff) for r in results if r.diff.changes]
+    return out
+
+
+def run_module(module: AnsibleModule, connect: Callable[[], ClosableProvider], name: str) -> None:
+    """The whole of a module: connect, run, and end it with its result or with everything that is wrong."""
+    params = module.params
+    if GATE_ERROR and (params["wait_authoritative"] or (params["stages"] and not module.check_mode)):
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=GATE_ERROR)
+    provider: Optional[ClosableProvider] = None
+    try:
+        provider = connect()
+        result = run(module, provider, name)
+    except MailsteadError as error:
+        applied = list(error.results) if isinstance(error, ApplyError) else []
+        done = report(provider, applied) if provider is not None else {}
+        module.fail_json(
+            msg=str(error),
+            problems=[dataclasses.asdict(p) for p in error.problems],
+            changed=any(r.written for r in applied),
+            changes=[c for c in done.get("changes", []) if c["written"]],
+            requests=done.get("requests", 0),
+        )
+    finally:
+        if provider is not None:
+            provider.close()
+    module.exit_json(**result)

@@ -1,0 +1,38 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module's documentation as ansible-doc puts it together, compared with its arguments."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import yaml
+
+FRAGMENTS = "ansible_collections.mailstead.stack.plugins.doc_fragments"
+COMPARED = ("type", "required", "default", "choices", "elements")
+
+
+def options_of(module: Any) -> dict[str, Any]:
+    """The documented options of a module, those of its fragments included; its own win, option by option."""
+    documented = yaml.safe_load(module.DOCUMENTATION)
+    out: dict[str, Any] = {}
+    for name in documented.get("extends_documentation_fragment", []):
+        fragment = importlib.import_module(f"{FRAGMENTS}.{name.rsplit('.', 1)[-1]}")
+        out.update(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
+    return {**out, **documented.get("options", {})}
+
+
+def assert_documented(module: Any) -> None:
+    """Options and argument_spec() are the same in all that ansible-doc shows."""
+    _compare(options_of(module), module.argument_spec(), "")
+
+
+def _compare(options: dict[str, Any], spec: dict[str, Any], where: str) -> None:
+    assert set(options) == set(spec), where
+    for name, option in options.items():
+        place = f"{where}.{name}"
+        for key in COMPARED:
+            assert option.get(key) == spec[name].get(key), (place, key)
+        _compare(option.get("suboptions", {}), spec[name].get("options", {}), place)
