@@ -8,6 +8,12 @@ from __future__ import annotations
 from typing import Dict
 
 CODES: Dict[str, str] = {
-    "MS-DNS-052": "A reverse record: the DNS server refused or did not answer the update. The message holds its words.",
-    "MS-DNS-053": "A reverse record: the TSIG key was refused (name, algorithm, secret or clock).",
+    "MS-DNS-052": "A DNS server did not answer, or not as it should. The message holds its words.",
+    "MS-DNS-053": "A DNS server refused the TSIG key (name, algorithm, secret or clock), or the key may not change the zone.",
+    "MS-DNS-070": "The DNS server does not hold the zone. Correct the zone or the server, or create the zone there.",
+    "MS-DNS-071": "The DNS server does not let the key transfer the zone (AXFR), which is how records are read.",
+    "MS-DNS-072": "The DNS server refused an update as a whole. Nothing of it was applied; the message holds its words.",
+    "MS-DNS-073": "A CNAME was to stand at the top of a zone or beside other data, which the DNS does not allow (RFC 1034 §3.6.2).",
+    "MS-DNS-074": "A change does not fit into one message of 64 KiB: one name's records, or the list of records that are ours.",
+    "MS-DNS-075": "An option of the connection to a DNS server is missing or wrong.",
 }

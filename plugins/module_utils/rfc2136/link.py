@@ -1,9 +1,9 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DNS updates (RFC 2136) authenticated by TSIG (RFC 8945).
+"""Exchanges with a primary name server: questions, zone transfers (RFC 5936), updates (RFC 2136), under TSIG (RFC 8945).
 
-Needs dnspython. Reading is done by plain questions without a key, so that a dry run needs no right to write.
+Needs dnspython. Plain questions are asked without a key, so that they need no right.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ import dns.resolver
 import dns.tsig
 import dns.tsigkeyring
 import dns.update
+import dns.xfr
+import dns.zone
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 TIMEOUT = 5.0  #: seconds for one exchange
 TRIES = 3
+#: How many exchanges' time a transfer may take in all.
+TRANSFER_SHARE = 12
+#: What an update is answered whose key may not change the zone, or that came without one.
+KEY_RCODES = (dns.rcode.NOTAUTH, dns.rcode.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Key:
     name: str
     algorithm: str
     secret: str = field(repr=False)
+
+    def tsig(self) -> dns.tsig.Key:
+        """The key as dnspython takes it. Raises ValueError for a secret that is not base64 or a name that is none."""
+        return self.ring()[dns.name.from_text(self.name)]
 
     def ring(self) -> Dict[dns.name.Name, dns.tsig.Key]:
         """Raises ValueError for a secret that is not base64 or a name that is none."""
@@ -73,7 +83,7 @@ def build_update(
     """
     message = dns.update.UpdateMessage(dns.name.from_text(zone))
     if key is not None:
-        message.use_tsig(key.ring(), dns.name.from_text(key.name), algorithm=dns.name.from_text(key.algorithm))
+        message.use_tsig(key.tsig())
     for (name, rtype), contents in sorted(sets.items()):
         owner = dns.name.from_text(name)
         message.delete(owner, rtype)
@@ -82,8 +92,20 @@ def build_update(
     return message
 
 
+class NoAnswerError(Exception):
+    """A message got no answer that could be read: what it asked for may have happened or not. The text says why."""
+
+
+#: What a broken exchange raises: the network, an answer that cannot be read, a connection closed half-way.
+_BROKEN = (OSError, EOFError, dns.exception.DNSException)
+_BAD_KEY = (dns.tsig.PeerError, dns.tsig.BadSignature, dns.message.UnknownTSIGKey)
+
+
 class Connection:
-    """Exchanges with one primary: questions over UDP with a fall-back to TCP, updates over TCP."""
+    """Exchanges with one primary: questions over UDP with a fall-back to TCP, transfers and updates over TCP.
+
+    May be used from several threads.
+    """
 
     def __init__(self, server: Server, timeout: float = TIMEOUT) -> None:
         self.server, self.timeout = server, timeout
@@ -135,23 +157,75 @@ class Connection:
                 return rrset.name.to_text(omit_final_dot=True).lower()
         raise self._failure(f"it is not authoritative for {name}")
 
+    def transfer(self, zone: str) -> dns.zone.Zone:
+        """The whole zone, names absolute (AXFR). Raises MailsteadError."""
+        target = dns.zone.Zone(dns.name.from_text(zone), relativize=False)
+        last = ""
+        for _try in range(TRIES):
+            try:
+                query, _serial = dns.xfr.make_query(target, serial=None, keyring=self._key())
+                lifetime = self.timeout * TRANSFER_SHARE
+                dns.query.inbound_xfr(self.address(), target, query, self.server.port, self.timeout, lifetime)
+                return target
+            except _BAD_KEY as error:
+                raise self._refused(_words(error)) from error
+            except dns.xfr.TransferError as error:
+                raise self._no_transfer(zone, dns.rcode.to_text(error.rcode)) from error
+            except _BROKEN as error:
+                last = _words(error)
+        raise self._failure(f"the transfer of {zone}: {last}")
+
+    def send(self, message: dns.update.UpdateMessage) -> dns.rcode.Rcode:
+        """Sign and send an update once; the server's verdict. Raises NoAnswerError, MailsteadError for a refused key."""
+        key = self._key()
+        if key is not None:
+            message.use_tsig(key)
+        address = self.address()
+        try:
+            answer = dns.query.tcp(message, address, timeout=self.timeout, port=self.server.port)
+        except _BAD_KEY as error:
+            raise self._refused(_words(error)) from error
+        except _BROKEN as error:
+            raise NoAnswerError(_words(error)) from error
+        return answer.rcode()
+
     def update(self, zone: str, sets: Mapping[Tuple[str, str], Sequence[str]], ttl: int) -> None:
         """Replace record sets. Raises MailsteadError; an update without an answer may have taken effect."""
         try:
-            message = build_update(zone, sets, ttl, self.server.key)
+            rcode = self.send(build_update(zone, sets, ttl))
+        except NoAnswerError as error:
+            raise self._failure(f"the update of {zone} got no answer: {error}") from error
+        if rcode in KEY_RCODES:
+            raise self.key_refused(zone, rcode)
+        if rcode != dns.rcode.NOERROR:
+            raise self._failure(f"the update of {zone} was answered {dns.rcode.to_text(rcode)}")
+
+    def key_refused(self, zone: str, rcode: dns.rcode.Rcode) -> MailsteadError:
+        """What an update's answer REFUSED or NOTAUTH means."""
+        return self._refused(f"the update of {zone} was answered {dns.rcode.to_text(rcode)}")
+
+    def _key(self) -> Optional[dns.tsig.Key]:
+        try:
+            return self.server.key.tsig() if self.server.key else None
         except ValueError as error:
             raise self._refused(str(error)) from error
+
+    def _no_transfer(self, zone: str, rcode: str) -> MailsteadError:
+        """A refused transfer has two usual reasons, which one question tells apart."""
+        where = f"DNS server {self.server.label}, zone {zone}"
         try:
-            answer = dns.query.tcp(message, self.address(), timeout=self.timeout, port=self.server.port)
-        except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.message.UnknownTSIGKey) as error:
-            raise self._refused(_words(error)) from error
-        except (OSError, dns.exception.DNSException) as error:
-            raise self._failure(f"the update of {zone} got no answer: {_words(error)}") from error
-        if answer.rcode() != dns.rcode.NOERROR:
-            text = dns.rcode.to_text(answer.rcode())
-            if answer.rcode() in (dns.rcode.NOTAUTH, dns.rcode.REFUSED):
-                raise self._refused(f"the update of {zone} was answered {text}")
-            raise self._failure(f"the update of {zone} was answered {text}")
+            holder = self.zone_of(zone)
+        except MailsteadError:
+            holder = ""
+        if holder != zone:
+            what = f"the server holds no zone of this name (it answers {rcode})" + (
+                f"; the name is in its zone {holder}" if holder else ""
+            )
+            fix = "Correct the zone's name or the server, or create the zone on the server first."
+            return MailsteadError.one("MS-DNS-070", where, what, fix)
+        named = f"the key {self.server.key.name}" if self.server.key else "a request without a key"
+        fix = "Allow the key to transfer the zone as well as to update it (knot: acl action; BIND: allow-transfer)."
+        return MailsteadError.one("MS-DNS-071", where, f"the server refuses {named} the transfer: {rcode}", fix)
 
     def _failure(self, what: str) -> MailsteadError:
         fix = "Check server, port and zone, and that this host may reach it by UDP and TCP."
