@@ -28,8 +28,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.http import
 )
 
 READ_TRIES = 4
-#: Seconds one run waits for the rate limit altogether; a block lasts five minutes (documentation, API rate limits).
-RATE_BUDGET = 300.0
+#: Seconds one run waits for the rate limit altogether: a whole block, which lasts five minutes (documentation, API rate
+#: limits), and a little for what comes after it.
+RATE_BUDGET = 360.0
 #: Most a single pause between repeated reads takes, in seconds.
 MAX_PAUSE = 8.0
 
@@ -87,7 +88,8 @@ class Page:
 class Client:
     """Speaks to the API in one token's name; safe to use from several threads (each gets its own connection).
 
-    transport: makes a connection. pause: waits for some seconds. counts: requests sent, by the label given.
+    transport: makes a connection. pause: waits for some seconds. clock: seconds, monotonic. counts: requests sent, by the
+    label given. All threads together wait for the rate limit: it is the user's, not a connection's.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Client:
         transport: Callable[[], Transport],
         pause: Optional[Callable[[float], object]] = None,
         jitter: Optional[Callable[[], float]] = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._token = check_token(token)
         self._make = transport
@@ -104,7 +107,9 @@ class Client:
         self._lock = threading.Lock()
         self._pause = pause or threading.Event().wait
         self._jitter = jitter or random.random
+        self._clock = clock
         self._rate_left = RATE_BUDGET
+        self._blocked_until = 0.0
         self.counts: Dict[str, int] = {}
 
     @property
@@ -118,8 +123,7 @@ class Client:
         """GET. Raises RefusalError or MailsteadError."""
         last = ""
         for attempt in range(READ_TRIES):
-            if attempt:
-                self._pause(min(MAX_PAUSE, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2))
+            self._pause_before(attempt)
             try:
                 answer = self._send("GET", path, query or {}, None, label)
             except TransportError as error:
@@ -147,15 +151,23 @@ class Client:
         """Send a body; returns the result. Raises RefusalError (nothing was applied), UnclearError or MailsteadError."""
         data = json.dumps(body, separators=(",", ":")).encode()
         request = f"{method} {path}"
-        try:
-            answer = self._send(method, path, {}, data, label)
-        except TransportError as error:
-            if error.sent:
-                raise UnclearError(f"{request}: {error}") from error
-            raise self._unreachable(str(error), request) from error
+        answer = self._send_once(method, path, data, label)
         if answer.status >= 500:
             raise UnclearError(f"{request}: HTTP status {answer.status}")
         return self._page(answer, request, write=True).result
+
+    def _send_once(self, method: str, path: str, body: bytes, label: str) -> Answer:
+        """Send what must not take effect twice: repeated only while no connection could be made at all."""
+        last = ""
+        for attempt in range(READ_TRIES):
+            self._pause_before(attempt)
+            try:
+                return self._send(method, path, {}, body, label)
+            except TransportError as error:
+                last = str(error)
+                if error.sent:
+                    raise UnclearError(f"{method} {path}: {error}") from error
+        raise self._unreachable(last, f"{method} {path}")
 
     def close(self) -> None:
         with self._lock:
@@ -170,11 +182,20 @@ class Client:
             headers["Content-Type"] = "application/json"
         while True:
             with self._lock:
+                blocked = self._blocked_until - self._clock()
+            if blocked > 0:
+                self._pause(blocked + self._jitter())
+                continue
+            with self._lock:
                 self.counts[label] = self.counts.get(label, 0) + 1
             answer = self._transport().request(method, path, {k: str(v) for k, v in query.items()}, headers, body)
             if answer.status != 429:
                 return answer
-            self._wait_for_rate(_retry_after(answer), f"{method} {path}")
+            self._blocked(_retry_after(answer), f"{method} {path}")
+
+    def _pause_before(self, attempt: int) -> None:
+        if attempt:
+            self._pause(min(MAX_PAUSE, 0.5 * 2**attempt) * (0.5 + self._jitter() / 2))
 
     def _transport(self) -> Transport:
         found: Optional[Transport] = getattr(self._local, "transport", None)
@@ -185,15 +206,27 @@ class Client:
                 self._open.append(found)
         return found
 
-    def _wait_for_rate(self, seconds: float, request: str) -> None:
+    def _blocked(self, seconds: float, request: str) -> None:
+        """Nobody sends for so long. Raises MailsteadError when that is more than the run may wait altogether."""
         with self._lock:
-            enough = seconds <= self._rate_left
-            self._rate_left -= seconds if enough else 0
+            now = self._clock()
+            # Several threads are told of the same block: time that passes for all of them counts once.
+            more = max(0.0, now + seconds - max(now, self._blocked_until))
+            enough = more <= self._rate_left
+            if enough:
+                self._rate_left -= more
+                self._blocked_until = max(self._blocked_until, now + seconds)
         if not enough:
-            what = f"{request}: the rate limit asks to wait {seconds:.0f} s more than this run allows ({RATE_BUDGET:.0f} s)"
-            fix = "Other tools use the same account (1,200 requests in 5 minutes in all). Run again later."
+            waited = RATE_BUDGET - self._rate_left
+            what = (
+                f"{request}: the rate limit asks to wait {seconds:.0f} s; a run waits {RATE_BUDGET:.0f} s in all, and has "
+                f"waited {waited:.0f} s"
+            )
+            fix = (
+                "All tools and the dashboard of one user share 1,200 requests in 5 minutes. Run again later: what was "
+                "written stays, and a run goes on where this one stopped."
+            )
             raise MailsteadError.one("MS-CF-006", "Cloudflare", what, fix)
-        self._pause(seconds + self._jitter())
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

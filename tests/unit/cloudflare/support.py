@@ -34,10 +34,13 @@ FACTS = ("comment", "content", "data", "meta", "name", "priority", "proxied", "s
 
 
 class TwinTransport:
-    """A Transport whose requests the twin answers in this process. before: called ahead of every request, may raise."""
+    """A Transport whose requests the twin answers in this process.
 
-    def __init__(self, twin: Twin, requests: list[str], before: Any = None) -> None:
-        self.twin, self.requests, self.before = twin, requests, before
+    before and after: called with method and path around every request; what they raise is the end of the run.
+    """
+
+    def __init__(self, twin: Twin, requests: list[str], before: Any = None, after: Any = None) -> None:
+        self.twin, self.requests, self.before, self.after = twin, requests, before, after
 
     def request(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
@@ -49,6 +52,9 @@ class TwinTransport:
             response = self.twin.handle(method, "/client/v4" + path, dict(query), dict(headers), body)
         except ConnectionDroppedError as error:
             raise TransportError(str(error), sent=True) from error
+        finally:
+            if self.after is not None:
+                self.after(method, path)
         return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.body)
 
     def close(self) -> None:
@@ -63,15 +69,23 @@ class Bench:
         self.twin = Twin(TwinConfig.from_data({"zones": list(zones), "tokens": tokens, **config}))
         self.requests: list[str] = []
         self.pauses: list[float] = []
+        self.now = 0.0
         self.before: Any = None
+        self.after: Any = None
 
     def client(self, token: str = TOKEN) -> Client:
         return Client(
             token,
-            lambda: TwinTransport(self.twin, self.requests, self.before),
-            pause=self.pauses.append,
+            lambda: TwinTransport(self.twin, self.requests, self.before, self.after),
+            pause=self.pause,
             jitter=lambda: 0.5,
+            clock=lambda: self.now,
         )
+
+    def pause(self, seconds: float) -> None:
+        """Time passes only while the client waits."""
+        self.pauses.append(seconds)
+        self.now += seconds
 
     def run(
         self,

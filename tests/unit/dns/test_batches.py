@@ -9,8 +9,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.batches import
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have
 
 
-def record(name: str, content: str = "192.0.2.1", rtype: str = "A", **more: str) -> Have:
-    return Have(name, rtype, content, 3600, **more)
+def record(name: str, content: str = "192.0.2.1", ident: str = "") -> Have:
+    return Have(name, "A", content, 3600, ident)
 
 
 def create(name: str, phase: str, content: str = "192.0.2.1") -> Change:
@@ -18,7 +18,7 @@ def create(name: str, phase: str, content: str = "192.0.2.1") -> Change:
 
 
 def delete(name: str, number: int = 0) -> Change:
-    return Change("delete", record(name, id=f"{name}{number}"), None, "")
+    return Change("delete", record(name, ident=f"{name}{number}"), None, "")
 
 
 def test_names_stay_together_addresses_come_first_and_mere_deletions_last() -> None:
