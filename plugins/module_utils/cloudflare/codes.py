@@ -19,4 +19,14 @@ CODES: Dict[str, str] = {
     "MS-CF-011": "Cloudflare keeps answering with a server error. Nothing more was written; run again later.",
     "MS-CF-012": "Two zones of the token have the same name. Give the id.",
     "MS-CF-013": "The base URL cannot be used.",
+    # DNSSEC
+    "MS-CF-020": "DNSSEC was to be turned off, but the parent zone still publishes a DS: the domain would go dark.",
+    "MS-CF-021": "DNSSEC was to be turned off, but whether the parent zone still publishes a DS cannot be found out.",
+    "MS-CF-022": "Cloudflare reports an error of DNSSEC: the DS at the registrar does not fit the zone's key.",
+    "MS-CF-023": "DNSSEC is still pending after the time to wait: the DS is not in the parent zone yet.",
+    "MS-CF-024": "The outcome of a change of DNSSEC stays unclear after several tries. Run again: the state is read first.",
+    # The token
+    "MS-CF-025": "The token lacks a permission that is needed. The message names it as the dashboard does, and where to add it.",
+    "MS-CF-026": "A zone that is needed is none of those the token sees.",
+    "MS-CF-027": "A permission cannot be tried: an account or a zone to try it on is not known.",
 }
