@@ -24,7 +24,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import
 
 
 def zones_wanted(plan: dict[str, Any], facts: dict[str, Any], through_phase: str) -> list[dict[str, Any]]:
-    """The zones with their records, as cloudflare_zone takes them."""
+    """The zones with their records, as cloudflare_zone and rfc2136_zone take them."""
     try:
         zones = resolve(from_data(MailPlan, plan), facts_from(facts), through_phase)
     except MailsteadError as error:
@@ -33,6 +33,7 @@ def zones_wanted(plan: dict[str, Any], facts: dict[str, Any], through_phase: str
     return [
         {
             "name": zone.name,
+            "provider": zone.provider,
             "foreign": to_data(zone.foreign),
             "records": [{k: getattr(r, k) for k in keys} for r in zone.records],
         }

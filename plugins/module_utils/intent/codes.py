@@ -30,4 +30,6 @@ CODES: Dict[str, str] = {
     "MS-INT-029": "A secret is missing: the reference leads nowhere.",
     "MS-INT-030": "A secret stands in clear text in a file that is not vaulted.",
     "MS-INT-031": "A domain without a mailbox: nobody would read postmaster's mail (RFC 5321 §4.5.1).",
+    "MS-INT-032": "A word of one provider is given to another. Leave it out, or correct the provider.",
+    "MS-INT-033": "A zone is given to two DNS hosts, or a further DNS host is given none: the first one has the rest.",
 }

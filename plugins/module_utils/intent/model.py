@@ -100,9 +100,16 @@ class Acme:
 
 @dataclass(frozen=True)
 class Dns:
+    """A host of DNS zones. token and secret: references; zones: those it serves beside the ones nobody names."""
+
     provider: str
-    token: str
-    zones: Tuple[str, ...]
+    zones: Tuple[str, ...] = ()
+    token: str = ""
+    server: str = ""
+    port: int = 0
+    key_name: str = ""
+    key_algorithm: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Canary:
 @dataclass(frozen=True)
 class Operator:
     email: str
-    dns: Dns
+    #: The first serves every zone that no other names.
+    dns: Tuple[Dns, ...]
     acme: Acme
     canaries: Tuple[Canary, ...]
 
@@ -134,6 +142,15 @@ class Intent:
     operator: Operator
     domains: Tuple[Domain, ...]
     hosts: Tuple[Host, ...]
+
+    def dns_of(self, zone: str) -> Dns:
+        """Who serves a zone."""
+        return next((d for d in self.operator.dns if zone in d.zones), self.operator.dns[0])
+
+    def zones(self) -> Tuple[str, ...]:
+        """Every zone that is declared, sorted."""
+        named = {z for d in self.operator.dns for z in d.zones}
+        return tuple(sorted(named | {d.zone for d in self.domains}))
 
     def in_group(self, group: str) -> Tuple[Host, ...]:
         return tuple(h for h in self.hosts if group in h.groups)

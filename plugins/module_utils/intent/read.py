@@ -73,9 +73,26 @@ def _operator(raw: model.RawIntent, reading: Reading) -> model.Operator:
         reading.note(
             "MS-INT-003", "mail_operator.email", None, f"'{operator.email}' has no domain", "write the complete address"
         )
+    _dns_hosts(operator.dns, raw.mail_operator, reading)
     if not operator.acme.email:
         operator = dataclasses.replace(operator, acme=dataclasses.replace(operator.acme, email=operator.email))
     return operator
+
+
+def _dns_hosts(hosts: Tuple[model.Dns, ...], raw: Any, reading: Reading) -> None:
+    """One zone has one host; of several hosts the first serves the zones that no other names."""
+    if isinstance(raw, Mapping) and raw.get("dns") is not None and not hosts:
+        reading.note("MS-INT-002", "mail_operator.dns", raw["dns"], "there is no DNS host", "say who serves the zones")
+    owner: Dict[str, int] = {}
+    for index, host in enumerate(hosts):
+        path = f"mail_operator.dns[{index}].zones"
+        if index and not host.zones:
+            fix = "list its zones; those that no other names are the first host's"
+            reading.note("MS-INT-033", path, None, "a further DNS host serves no zone", fix)
+        for zone in host.zones:
+            if owner.setdefault(zone, index) != index:
+                what = f"{zone} is given to mail_operator.dns[{owner[zone]}] already"
+                reading.note("MS-INT-033", path, None, what, "a zone is kept in one place: remove one of the two")
 
 
 def _hosts(raw: model.RawIntent, reading: Reading) -> Tuple[model.Host, ...]:
@@ -343,7 +360,7 @@ def _postmasters(intent: model.Intent, reading: Reading) -> None:
 
 
 def _mail_hosts(intent: model.Intent, reading: Reading) -> None:
-    zones = {d.zone for d in intent.domains} | set(intent.operator.dns.zones)
+    zones = intent.zones()
     seen: Dict[str, str] = {}
     for host in intent.in_group("mail_edge"):
         if host.mail_host is None:
@@ -351,7 +368,7 @@ def _mail_hosts(intent: model.Intent, reading: Reading) -> None:
         path = f"hosts.{host.name}.mail_host"
         if host.mail_host.name and not any(is_within(host.mail_host.name, z) for z in zones):
             reading.note(
-                "MS-INT-023", f"{path}.name", None, f"{host.mail_host.name} is in none of the zones {', '.join(sorted(zones)) or '(none)'}",
+                "MS-INT-023", f"{path}.name", None, f"{host.mail_host.name} is in none of the zones {', '.join(zones) or '(none)'}",
                 "choose a name in one of them, or add its zone to mail_operator.dns.zones",
             )  # fmt: skip
         for key in ("ipv4", "ipv6"):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import DomainName, IPAddress, MailAddress
@@ -24,6 +24,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes impo
 
 DAY = 86400
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+TSIG_ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 LATER = "leave it out in this release"
 
 HOST_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]*", wanted="the name of an inventory host")
@@ -271,14 +272,57 @@ ACME = Mapped(
         "challenge": Key(Text(choices=("http-01",), fallback="http-01"), default="http-01"),
     },
 )
-DNS = Mapped(
+#: The words of each DNS provider: those it needs, then those with a default.
+DNS_WORDS: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
+    "cloudflare": (("token",), ()),
+    "rfc2136": (("server", "key_name", "secret"), ("port", "key_algorithm")),
+}
+
+
+class DnsHost(Mapped):
+    """A host of zones: each provider has words of its own."""
+
+    def read(self, raw: Any, path: str, reading: Any) -> Any:
+        host = super().read(raw, path, reading)
+        if host is self.fallback or host.provider not in DNS_WORDS:
+            return host
+        needed, optional = DNS_WORDS[host.provider]
+        for word in needed:
+            if raw.get(word) is None:
+                what = f"'{word}' is missing for provider {host.provider}"
+                reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to dns")
+        for other, words in DNS_WORDS.items():
+            for word in (w for w in (*words[0], *words[1]) if other != host.provider and w in raw):
+                fix = f"leave it out, or write `provider: {other}`; {host.provider} takes {', '.join((*needed, *optional))}"
+                reading.note("MS-INT-032", f"{path}.{word}", raw, f"'{word}' is a word of provider {other}", fix)
+        return host
+
+
+DNS = DnsHost(
     name="dns",
     build=model.Dns,
-    fallback=model.Dns(provider="cloudflare", token="", zones=()),
+    fallback=model.Dns(provider=""),
     keys={
-        "provider": Key(Text(choices=("cloudflare",), fallback="cloudflare"), default="cloudflare"),
-        "token": Key(Secret(), required=True, doc="API token that may edit the zones' records"),
-        "zones": Key(Many(DomainName()), default=(), doc="further zones, for mail hosts outside the mail domains"),
+        "provider": Key(
+            Text(choices=tuple(DNS_WORDS), fallback=""),
+            default="cloudflare",
+            doc="who serves the zones; rfc2136 is a name server of your own that takes DNS updates (knot, BIND, PowerDNS)",
+        ),
+        "zones": Key(
+            Many(DomainName()),
+            default=(),
+            doc="further zones, for mail hosts outside the mail domains; of several DNS hosts, the zones this one serves",
+        ),
+        "token": Key(Secret(), default="", doc="cloudflare: API token that may edit the zones' records"),
+        "server": Key(
+            Text(wanted="the name or address of the primary"), default="", doc="rfc2136: the primary name server"
+        ),
+        "port": Key(Number(low=1, high=65535), default=0, doc="rfc2136: 53 by default"),
+        "key_name": Key(Text(), default="", doc="rfc2136: TSIG key that may transfer and update the zones"),
+        "key_algorithm": Key(
+            Text(choices=TSIG_ALGORITHMS, fallback="hmac-sha256"), default="", doc="rfc2136: hmac-sha256 by default"
+        ),
+        "secret": Key(Secret(), default="", doc="rfc2136: TSIG secret, in base64"),
     },
 )
 
@@ -303,10 +347,12 @@ NO_ACME = model.Acme(directory=LETS_ENCRYPT, email="", challenge="http-01")
 OPERATOR = Mapped(
     name="mail_operator",
     build=model.Operator,
-    fallback=model.Operator(email="", dns=DNS.fallback, acme=NO_ACME, canaries=()),
+    fallback=model.Operator(email="", dns=(), acme=NO_ACME, canaries=()),
     keys={
         "email": Key(MailAddress(), required=True, doc="who is told when something is wrong"),
-        "dns": Key(DNS, required=True),
+        "dns": Key(
+            Many(DNS, or_one=True), required=True, doc="who serves the zones; of several the first has the rest"
+        ),
         "acme": Key(ACME, default=NO_ACME),
         "canaries": Key(Many(CANARY), default=(), doc="mailboxes elsewhere that serve as witnesses"),
     },

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from typing import Dict, List, Sequence, Tuple
@@ -66,7 +67,6 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
     return MailPlan(
         version=1,
         operator_email=intent.operator.email,
-        dns_provider=intent.operator.dns.provider,
         domains=domains,
         zones=zones,
         homes=homes,
@@ -207,8 +207,7 @@ def _ptr(intent: intent_model.Intent, edge: EdgePlan) -> List[PtrPlan]:
 
 
 def _zone_of(intent: intent_model.Intent, name: str) -> str:
-    zones = {d.zone for d in intent.domains} | set(intent.operator.dns.zones)
-    holders = [z for z in zones if is_within(name, z)]
+    holders = [z for z in intent.zones() if is_within(name, z)]
     if not holders:
         raise MailsteadError.one(
             "MS-INT-023", name, "the name is in no declared zone", "add its zone to mail_operator.dns.zones"
@@ -228,8 +227,12 @@ def _zones(
         egress = next(e for e in edges if e.host == domain.egress)
         for record in records.of_domain(domain, egress):
             wanted.setdefault(record.zone, []).append(record)
-    provider = intent.operator.dns.provider
-    return tuple(ZonePlan(zone, provider, records.in_order(found)) for zone, found in sorted(wanted.items()))
+    return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
+
+
+def _zone(host: intent_model.Dns, zone: str, found: Sequence[Record]) -> ZonePlan:
+    given = {k: str(v) for k, v in dataclasses.asdict(host).items() if v and k not in ("provider", "zones")}
+    return ZonePlan(zone, host.provider, records.in_order(found), options=tuple(sorted(given.items())))
 
 
 def _ordered(items: object) -> Tuple[str, ...]:

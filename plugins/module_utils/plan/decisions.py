@@ -67,6 +67,11 @@ def explain(
             if implied:
                 why = "every mail domain must have them (RFC 5321 §4.5.1, RFC 2142); the first mailbox gets them"
                 out.append(Decision(domain.name, f"aliases of {account.address}", ", ".join(implied), "default", why))
+        if len(intent.operator.dns) > 1:
+            named = any(domain.zone in d.zones for d in intent.operator.dns)
+            why = "your inventory says so" if named else "the first DNS host serves every zone that no other names"
+            source = "given" if named else "default"
+            out.append(Decision(domain.name, "dns", intent.dns_of(domain.zone).provider, source, why))
         for key, value in values.items():
             if _given(declared, key):
                 out.append(Decision(domain.name, key, value, "given", "your inventory says so"))

@@ -69,12 +69,16 @@ class ForeignPolicy:
 
 @dataclass(frozen=True)
 class ZonePlan:
-    """A zone, the provider that serves it and the records wanted in it (sorted by phase, name, type, content)."""
+    """A zone, the provider that serves it and the records wanted in it (sorted by phase, name, type, content).
+
+    options: how to reach the provider, in the intent's words; they hold no secret values, only reference names.
+    """
 
     name: str
     provider: str
     records: Tuple[Record, ...]
     foreign: ForeignPolicy = ForeignPolicy()
+    options: Tuple[Tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,6 @@ class Decision:
 class MailPlan:
     version: int
     operator_email: str
-    dns_provider: str
     domains: Tuple[DomainPlan, ...]
     zones: Tuple[ZonePlan, ...]
     homes: Tuple[HomePlan, ...]

@@ -152,3 +152,62 @@ def test_no_inventory_breaks_the_reader(domains: Any, operator: Any) -> None:
         read_intent(inventory)
     except MailsteadError as error:
         assert error.problems
+
+
+# -- who serves the zones --------------------------------------------------------------------------------------------
+
+CLOUDFLARE = {"provider": "cloudflare", "token": "t0ken"}
+OWN = {"provider": "rfc2136", "server": "ns1.example.net", "key_name": "mailstead", "secret": "c2VjcmV0"}
+
+
+def with_dns(dns: Any) -> RawIntent:
+    return raw(operator={**OPERATOR, "dns": dns})
+
+
+def test_a_name_server_of_ones_own_needs_no_token() -> None:
+    (host,) = read_intent(with_dns({**OWN, "port": 5353, "key_algorithm": "hmac-sha512"})).operator.dns
+    assert (host.provider, host.server, host.port, host.key_algorithm) == (
+        "rfc2136",
+        "ns1.example.net",
+        5353,
+        "hmac-sha512",
+    )
+    assert (host.token, host.secret) == ("", "mail_operator.dns.secret")
+
+
+def test_of_several_dns_hosts_the_first_has_the_zones_that_no_other_names() -> None:
+    intent = read_intent(with_dns([CLOUDFLARE, {**OWN, "zones": ["example.net"]}]))
+    assert intent.dns_of("example.com").token == "mail_operator.dns[0].token"
+    assert intent.dns_of("example.net").secret == "mail_operator.dns[1].secret"
+    assert intent.zones() == ("example.com", "example.net")
+
+
+@pytest.mark.parametrize(
+    ("code", "path", "dns"),
+    [
+        ("MS-INT-002", "mail_operator.dns", {"provider": "cloudflare"}),
+        ("MS-INT-002", "mail_operator.dns", {"provider": "rfc2136", "server": "a", "key_name": "k"}),
+        ("MS-INT-002", "mail_operator.dns", []),
+        ("MS-INT-003", "mail_operator.dns.port", {**OWN, "port": 0}),
+        ("MS-INT-004", "mail_operator.dns.provider", {**OWN, "provider": "rfc2137"}),
+        ("MS-INT-004", "mail_operator.dns.key_algorithm", {**OWN, "key_algorithm": "hmac-md5"}),
+        ("MS-INT-032", "mail_operator.dns.token", {**OWN, "token": "t0ken"}),
+        ("MS-INT-032", "mail_operator.dns.server", {**CLOUDFLARE, "server": "a"}),
+        ("MS-INT-033", "mail_operator.dns[1].zones", [CLOUDFLARE, OWN]),
+        (
+            "MS-INT-033",
+            "mail_operator.dns[1].zones",
+            [{**CLOUDFLARE, "zones": ["example.net"]}, {**OWN, "zones": ["example.net"]}],
+        ),
+    ],
+)
+def test_mistakes_about_dns_hosts(code: str, path: str, dns: Any) -> None:
+    with pytest.raises(MailsteadError) as caught:
+        read_intent(with_dns(dns))
+    assert [(p.code, p.where) for p in caught.value.problems] == [(code, path)]
+
+
+def test_the_nearest_word_of_a_dns_host_is_named() -> None:
+    with pytest.raises(MailsteadError) as caught:
+        read_intent(with_dns({**OWN, "provider": "rfc2137", "key_nmae": "x"}))
+    assert "Did you mean 'rfc2136'?" in str(caught.value) and "Did you mean 'key_name'?" in str(caught.value)

@@ -186,3 +186,20 @@ def test_what_holds_for_every_plan(inventory: Any) -> None:
             if record.type == "MX":
                 seen.add((record.name, record.content))
     assert {n for n, _ in seen} == {d.name for d in plan.domains}
+
+
+def test_every_zone_knows_its_host_and_no_secret() -> None:
+    own = {"provider": "rfc2136", "server": "ns.example.net", "port": 5353, "key_name": "k", "secret": "hunter2hunter2"}
+    domains = [DOMAIN_A, {**DOMAIN_A, "name": "example.org", "accounts": ["me"]}]
+    dns = [{"provider": "cloudflare", "token": "hunter2hunter2"}, {**own, "zones": ["example.org"]}]
+    plan = build_plan(read_intent(raw(domains=domains, operator={**OPERATOR, "dns": dns})))
+    assert "hunter2" not in json.dumps(to_data(plan))
+    first, second = plan.zones
+    assert (first.provider, first.options) == ("cloudflare", (("token", "mail_operator.dns[0].token"),))
+    assert (second.provider, dict(second.options)) == (
+        "rfc2136",
+        {"server": "ns.example.net", "port": "5353", "key_name": "k", "secret": "mail_operator.dns[1].secret"},
+    )
+    assert from_data(MailPlan, json.loads(json.dumps(to_data(plan)))) == plan
+    said = {(d.subject, d.value, d.source) for d in plan.decisions if d.key == "dns"}
+    assert said == {("example.com", "cloudflare", "default"), ("example.org", "rfc2136", "given")}

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible_collections.mailstead.stack.plugins.filter import dns as dns_filters
 from ansible_collections.mailstead.stack.plugins.filter import plan as filters
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 
-from tests.unit.examples import HOSTS, plan_a, raw
+from tests.unit.examples import DOMAIN_A, HOSTS, OPERATOR, plan_a, raw
 
 FOLDER = Path(__file__).parents[3] / "plugins/filter"
 PLAN: dict[str, Any] = to_data(plan_a())
@@ -53,6 +54,28 @@ def test_zones_wanted_through_a_phase() -> None:
     assert {"name", "type", "content", "ttl", "phase", "role", "reason"} == set(zones[0]["records"][0])
     # The full set goes to the reconciler, or it would take away what a later phase has published.
     assert {r["type"] for r in zones[0]["records"]} >= {"MX", "SRV", "TXT", "A"}
+
+
+def test_the_hosts_of_the_zones_and_what_opens_them() -> None:
+    own = {"provider": "rfc2136", "server": "ns.example.net", "key_name": "k", "secret": "hush"}
+    domains = [{**DOMAIN_A, "name": f"example.{top}", "accounts": ["me"]} for top in ("com", "net", "org")]
+    dns = [{"provider": "cloudflare", "token": "hush"}, {**own, "zones": ["example.net", "example.org"]}]
+    plan: dict[str, Any] = to_data(build_plan(read_intent(raw(domains=domains, operator={**OPERATOR, "dns": dns}))))
+    cloudflare = {"provider": "cloudflare", "secret": "mail_operator.dns[0].token", "zones": ["example.com"]}
+    ours = {
+        "provider": "rfc2136",
+        "secret": "mail_operator.dns[1].secret",
+        "server": "ns.example.net",
+        "port": 53,
+        "key_name": "k",
+        "key_algorithm": "hmac-sha256",
+        "zones": ["example.net", "example.org"],
+    }
+    assert dns_filters.dns_hosts(plan) == [cloudflare, ours]
+    assert dns_filters.dns_hosts(plan, "rfc2136") == [ours]
+    assert dns_filters.dns_secret_refs(plan) == ["mail_operator.dns[0].token", "mail_operator.dns[1].secret"]
+    assert dns_filters.dns_secret_refs(PLAN) == ["mail_operator.dns.token"]
+    assert [z["provider"] for z in filters.zones_wanted(plan, {}, "identity")] == ["cloudflare", "rfc2136", "rfc2136"]
 
 
 def test_zones_wanted_names_what_is_missing() -> None:
