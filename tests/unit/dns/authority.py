@@ -64,7 +64,7 @@ class Authority:
                     self.request.sendall(struct.pack("!H", len(answer)) + answer)
 
         self._servers: list[socketserver.BaseServer] = []
-        tcp = socketserver.ThreadingTCPServer((self.address, 0), Tcp)
+        tcp = socketserver.ThreadingTCPServer((self.address, self.port), Tcp)
         self.port = tcp.server_address[1]
         self._servers = [tcp, socketserver.ThreadingUDPServer((self.address, self.port), Udp)]
         for server in self._servers:

@@ -44,8 +44,8 @@ def probe_zone(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     if cut != zone:
         raise ProbeError("dns", f"{zone} is not delegated: the nearest zone is {cut}")
     try:
-        parent, delegation, ds = _delegation(dns, zone)
-        data.update(parent=parent, parent_ns=delegation, ds=ds)
+        parent, names, ds = delegation(dns, zone)
+        data.update(parent=parent, parent_ns=names, ds=ds)
     except ProbeError as error:
         if error.klass == "budget":
             raise
@@ -69,7 +69,8 @@ def probe_zone(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     return data
 
 
-def _delegation(dns: DnsClient, zone: str) -> Tuple[str, List[str], List[str]]:
+def delegation(dns: DnsClient, zone: str) -> Tuple[str, List[str], List[str]]:
+    """(parent zone, NS names, DS values) as the parent's own servers have them. Raises ProbeError when none answers."""
     parent, servers = dns.servers_of(zone.split(".", 1)[1]) if "." in zone else ("", [])
     failure = ProbeError("dns", f"no server of {parent} answers for {zone}")
     for _host, address in servers:
