@@ -8,24 +8,26 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Sequence, Tuple
 from urllib.parse import quote
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import Address
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
-#: Terms that cause DNS look-ups, look-ups without an answer, addresses looked at per mx or ptr (RFC 7208 §4.6.4).
-MAX_TERMS, MAX_VOID, MAX_NAMES = 10, 2, 10
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
+    ASKING,
+    MACRO,
+    MAX_LOOKUPS,
+    MAX_NAMES,
+    MAX_VOID,
+    SpfError,
+    Term,
+    parse,
+    spf_records,
+)
 
 #: Name and type to (status, values); status: ``ok``, ``nxdomain``, ``nodata`` or ``error``. TXT values are joined.
 Lookup = Callable[[str, str], Tuple[str, Sequence[str]]]
 
-_MODIFIER = re.compile(r"^([A-Za-z][A-Za-z0-9_.-]*)=(.*)$")
-_MECHANISM = re.compile(r"^([+\-~?]?)([A-Za-z0-9]+)(.*)$")
-_MACRO = re.compile(r"%(?:%|_|-|\{([slodiphcrtvSLODIPHCRTV])(\d*)(r?)([.\-+,/_=]*)\})")
 _RESULTS = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
-_TARGETS = ("a", "mx", "include", "exists", "ptr")
 
 
 @dataclass
@@ -47,11 +49,6 @@ class _EndError(Exception):
     def __init__(self, result: str, reason: str) -> None:
         self.result = result
         super().__init__(reason)
-
-
-def spf_records(values: Sequence[str]) -> Tuple[str, ...]:
-    """Those TXT values that are SPF records: the version ends the string or is followed by a space (§4.5)."""
-    return tuple(v for v in values if v.lower() == "v=spf1" or v.lower().startswith("v=spf1 "))
 
 
 def check_host(lookup: Lookup, address: Address, domain: str, sender: str, helo: str = "") -> SpfResult:
@@ -117,25 +114,25 @@ class _Run:
 
     def count(self, term: str) -> None:
         self.terms += 1
-        if self.terms > MAX_TERMS:
-            raise _EndError("permerror", f"more than {MAX_TERMS} terms with DNS look-ups (at {term})")
+        if self.terms > MAX_LOOKUPS:
+            raise _EndError("permerror", f"more than {MAX_LOOKUPS} terms with DNS look-ups (at {term})")
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
     def policy(self, domain: str, record: str) -> Tuple[str, str]:
-        terms = [parse_term(t) for t in record.split(" ")[1:] if t]
-        redirects = [t for t in terms if t.name == "redirect"]
-        if len(redirects) > 1 or sum(t.name == "exp" for t in terms) > 1:
-            raise _EndError("permerror", "redirect and exp may stand only once")
-        for term in terms:
+        try:
+            parsed = parse(record)
+        except SpfError as error:
+            raise _EndError("permerror", str(error)) from error
+        for term in parsed.terms:
             if term.modifier:
                 continue
             matched = self.matches(term, domain)
             self.trace.append(f"{domain}: {term.text} {'matches' if matched else 'does not match'}")
             if matched:
                 return _RESULTS[term.qualifier], term.text
-        if redirects:
-            return self.redirect(redirects[0], domain)
+        if parsed.redirect is not None:
+            return self.redirect(parsed.redirect, domain)
         return "neutral", ""
 
     def redirect(self, term: Term, domain: str) -> Tuple[str, str]:
@@ -149,12 +146,11 @@ class _Run:
         return self.policy(target, record)
 
     def matches(self, term: Term, domain: str) -> bool:
-        if term.name in _TARGETS:
+        if term.name in ASKING:
             self.count(term.text)
         if term.name == "all":
             return True
-        if term.name in ("ip4", "ip6"):
-            assert term.network is not None
+        if term.network is not None:
             return self.address.version == term.network.version and self.address in term.network
         target = self.expand(term.value, domain) if term.value else domain
         if term.name == "include":
@@ -217,8 +213,8 @@ class _Run:
     # -- macros (§7) -----------------------------------------------------------------------------------------------
 
     def expand(self, text: str, domain: str) -> str:
-        expanded = _MACRO.sub(lambda m: self._macro(m, domain), text)
-        if "%" in _MACRO.sub("", text):
+        expanded = MACRO.sub(lambda m: self._macro(m, domain), text)
+        if "%" in MACRO.sub("", text):
             raise _EndError("permerror", f"bad macro in {text!r}")
         labels = expanded.rstrip(".").split(".")
         while len(".".join(labels)) > 253 and len(labels) > 1:
@@ -259,83 +255,6 @@ class _Run:
             "h": self.helo or self.sender_domain,
         }
         return values[letter]
-
-
-@dataclass(frozen=True)
-class Term:
-    """A parsed mechanism or modifier."""
-
-    text: str
-    name: str
-    value: str = ""
-    qualifier: str = "+"
-    modifier: bool = False
-    prefix4: int = 32
-    prefix6: int = 128
-    network: Optional[Network] = None
-
-
-def parse_term(text: str) -> Term:
-    """One term of a record (§4.6.1, §5); unknown modifiers are kept, unknown mechanisms are a permanent error."""
-    modifier = _MODIFIER.match(text)
-    if modifier:
-        name = modifier.group(1).lower()
-        if name in ("redirect", "exp") and not modifier.group(2):
-            raise _EndError("permerror", f"{name}= without a domain")
-        return Term(text, name, modifier.group(2), modifier=True)
-    match = _MECHANISM.match(text)
-    if not match:
-        raise _EndError("permerror", f"unknown term {text!r}")
-    qualifier, name, rest = match.group(1) or "+", match.group(2).lower(), match.group(3)
-    if name == "all":
-        if rest:
-            raise _EndError("permerror", f"unknown term {text!r}")
-        return Term(text, name, qualifier=qualifier)
-    if name in ("ip4", "ip6"):
-        return Term(text, name, qualifier=qualifier, network=_network(text, name, rest))
-    if name not in _TARGETS:
-        raise _EndError("permerror", f"unknown mechanism {text!r}")
-    prefix4, prefix6 = 32, 128
-    if name in ("a", "mx"):
-        lengths = re.search(r"(?:/(\d{1,3}))?(?://(\d{1,3}))?$", rest)
-        assert lengths is not None
-        rest = rest[: lengths.start()]
-        prefix4 = int(lengths.group(1) or 32)
-        prefix6 = int(lengths.group(2) or 128)
-        if prefix4 > 32 or prefix6 > 128:
-            raise _EndError("permerror", f"bad prefix length in {text!r}")
-    if rest and not rest.startswith(":"):
-        raise _EndError("permerror", f"unknown term {text!r}")
-    if (name in ("include", "exists") or rest) and len(rest) < 2:
-        raise _EndError("permerror", f"{text!r} names no domain")
-    if "/" in rest:
-        # A slash can only stand in a macro's delimiters.
-        bare = _MACRO.sub("", rest)
-        if "/" in bare:
-            raise _EndError("permerror", f"bad domain in {text!r}")
-    return Term(text, name, rest[1:], qualifier, prefix4=prefix4, prefix6=prefix6)
-
-
-def _network(text: str, name: str, rest: str) -> Network:
-    try:
-        network = ipaddress.ip_network(rest[1:] if rest.startswith(":") else "", strict=False)
-    except ValueError as error:
-        raise _EndError("permerror", f"bad address in {text!r}") from error
-    if network.version != int(name[2]):
-        raise _EndError("permerror", f"{text!r} holds an address of the other family")
-    return network
-
-
-def parse_record(record: str) -> Tuple[Tuple[Term, ...], str]:
-    """All terms of a record and an error text; the error is empty when the grammar is respected."""
-    terms: List[Term] = []
-    try:
-        for text in record.split(" ")[1:]:
-            if text:
-                terms.append(parse_term(text))
-    except _EndError as stop:
-        return tuple(terms), str(stop)
-    return tuple(terms), ""
 
 
 def _host(text: str) -> str:

@@ -136,6 +136,8 @@ def operation(change: Change) -> Tuple[str, Dict[str, Any]]:
         entry["proxied"] = after.proxied
     if "comment" in fields:
         entry["comment"] = after.comment
+    if "tags" in fields or (change.action == "create" and after.tags):
+        entry["tags"] = list(after.tags)
     if change.action == "create":
         return "posts", entry
     assert change.before is not None

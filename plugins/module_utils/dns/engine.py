@@ -6,15 +6,19 @@
 Records are matched by type, name and canonical data. What is left over of a wanted and an owned record of one name and
 type becomes an in-place update (no gap, the provider's other fields survive); only differing counts become creations and
 deletions. Records without our mark are somebody else's: :mod:`.foreign` decides about those at our names, the others
-are never touched.
+are touched in mode zone only (:mod:`.zone_mode`).
 
 Deletions wait for the last phase: an old address must not go before the MX that points to it has. Excepted are those
 without which a wanted record cannot be published (CNAME against other data, a second SPF record).
+
+Cases in short. Equal twins (one text spelt in two ways): one is ours, another's stays unless two of its kind cancel each
+other out; our own surplus goes. Our mark and another's on one record: the first in the comment counts. Comment edited: our
+tag, where there is one, still counts. Our record proxied by hand: set back. Instance renamed: the old one's records are
+somebody else's, taken over by policy adopt.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
@@ -22,13 +26,16 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.foreign import decide, merge_policies, stripped
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import (
     ADDRESS_LIKE,
+    Collector,
     check_after,
     check_deletes,
     check_wants,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Ledger, group_of
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Ledger, group_of, ttl_of
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import SINGLE_KINDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_guard import check_costs
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_mode import purgeable
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
 
 
@@ -38,27 +45,31 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
     zone: canonical name. wants: the full set, records of later phases included. have: all records of the zone. The
     changes are in the order of phases; with problems in the result nothing may be written.
     """
-    checked, problems = check_wants(zone, wants, options)
-    ledger = Ledger(zone, checked, have, options)
-    ledger.found.problems += problems
+    found = Collector(zone, options)
+    checked, _problems = check_wants(zone, wants, options, found)
+    ledger = Ledger(checked, have, options, found)
     writes = options.mode != "create_only"
     if writes:
         merge_policies(ledger)
     _match_equal(ledger)
     _reserve_later(ledger)
+    available: Set[int] = set()
     if writes:
         available = decide(ledger)
+        if options.mode == "zone":
+            available |= purgeable(ledger)
         _pair(ledger, available)
     else:
-        available = set()
         _leave_existing(ledger)
     for want in list(ledger.open):
         ledger.create(want)
     if writes:
         _remove(ledger, available)
     after = ledger.after()
-    check_after(ledger.found, ledger.active, ledger.changes, after)
-    check_deletes(ledger.found, ledger.changes, len([h for h in have if ledger.mine(h)]), options)
+    check_after(found, ledger.active, ledger.changes, after)
+    owned = sum(1 for i, record in enumerate(have) if ledger.mine(record) or i in available)
+    check_deletes(found, ledger.changes, owned, options)
+    check_costs(ledger, after)
     return ZoneDiff(
         zone=zone,
         changes=tuple(sorted(ledger.changes, key=_order)),
@@ -68,7 +79,7 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
         foreign_satisfied=ledger.foreign_satisfied,
         held=ledger.held,
         notes=tuple(ledger.notes),
-        problems=tuple(ledger.found.problems),
+        problems=tuple(found.problems),
         active=tuple(ledger.active),
     )
 
@@ -98,28 +109,42 @@ def _match_equal(ledger: Ledger) -> None:
         candidates = by_key.get(want.key, [])
         if not candidates:
             continue
-        # Ours before another's, so that ours does not become a surplus.
+        # Ours before another's, so that ours does not become a surplus; what is put back for another the other way round.
         best = min(
-            candidates, key=lambda i: (not ledger.mine(ledger.have[i]), ledger.have[i].proxied, ledger.have[i].id)
+            candidates,
+            key=lambda i: (
+                ledger.mine(ledger.have[i]) != (want.bare is None),
+                ledger.have[i].proxied,
+                ledger.have[i].id,
+            ),
         )
-        # Equal twins (one text spelt in two ways) are one record in the DNS: another's twin is no conflict.
-        ledger.free -= {best, *(i for i in candidates if not ledger.mine(ledger.have[i]))}
+        ledger.free -= {best, *_twins(ledger, want, candidates)}
         if ledger.options.active(want.phase):
             _equal(ledger, want, best)
 
 
+def _twins(ledger: Ledger, want: Want, candidates: Sequence[int]) -> List[int]:
+    """Another's equal twins: one record in the DNS and so no conflict, unless two spellings of a policy stand there."""
+    if group_of(want)[2] in SINGLE_KINDS and ledger.policy(*group_of(want)[::2]) == "replace":
+        return []
+    return [i for i in candidates if not ledger.mine(ledger.have[i])]
+
+
 def _equal(ledger: Ledger, want: Want, index: int) -> None:
     have = ledger.have[index]
+    desired, why = have, ""
     if ledger.mine(have):
-        desired, why = ledger.shaped(index, want), ""
-    elif ledger.policy(*group_of(want)[::2]) == "adopt" and not have.read_only:
+        desired = ledger.shaped(index, want)
+    elif want.bare is not None or have.read_only:
+        pass
+    elif ledger.policy(*group_of(want)[::2]) == "adopt":
         desired, why = ledger.shaped(index, want), "adopted: it says what we want"
-    else:
-        desired, why = have, ""
-        if have.proxied and want.type in ADDRESS_LIKE:
-            what = "somebody else's record says the same but is proxied: mail, PTR and TLSA need the host itself"
-            fix = "Set it to 'DNS only' at the provider, or set foreign.other of the zone: adopt."
-            ledger.found.guard("proxied_host", want.type, want.name, what, fix)
+    elif ledger.options.takes_over and (have.proxied, have.ttl) != (False, ttl_of(want)):
+        desired, why = ledger.shaped(index, want), f"taken over (mode {ledger.options.mode})"
+    if desired.proxied and not ledger.mine(have) and want.bare is None and want.type in ADDRESS_LIKE:
+        what = "somebody else's record says the same but is proxied: mail, PTR and TLSA need the host itself"
+        fix = "Set it to 'DNS only' at the provider, or set foreign.other of the zone: adopt."
+        ledger.found.guard("proxied_host", want.type, want.name, what, fix)
     if desired == have or ledger.options.mode == "create_only":
         ledger.satisfy(want, index)
     else:
@@ -168,6 +193,8 @@ def _pair(ledger: Ledger, available: Set[int]) -> None:
     for number, want in enumerate(ledger.open):
         for index in by_place.get((want.type, want.name), []):
             record = ledger.have[index]
+            if want.bare is not None and not ledger.mine(record):
+                continue
             if group_of(record) == group_of(want):
                 scored.append((_unlikeness(ledger, want, record), number, index))
             elif ledger.mine(record) and ledger.options.last:
@@ -178,8 +205,16 @@ def _pair(ledger: Ledger, available: Set[int]) -> None:
         if number in done or index not in ledger.free:
             continue
         done.add(number)
-        why = "" if ledger.mine(ledger.have[index]) else "takes the place of somebody else's record (foreign policy)"
-        ledger.update(index, ledger.shaped(index, wants[number]), wants[number], why)
+        ledger.update(index, ledger.shaped(index, wants[number]), wants[number], _taking(ledger, ledger.have[index]))
+
+
+def _taking(ledger: Ledger, record: Have) -> str:
+    """The reason for changing or deleting somebody else's record; nothing for ours."""
+    if ledger.mine(record):
+        return ""
+    whose = f"the mailstead instance {record.owner}'s" if record.owner else "somebody else's"
+    by = f"mode {ledger.options.mode}" if ledger.options.takes_over else "foreign policy"
+    return f"replaces {whose} record ({by})"
 
 
 def _unlikeness(ledger: Ledger, want: Want, record: Have) -> Tuple[int, int, int, str]:
@@ -196,22 +231,23 @@ def _unlikeness(ledger: Ledger, want: Want, record: Have) -> Tuple[int, int, int
 def _remove(ledger: Ledger, available: Set[int]) -> None:
     for index, record in list(ledger.undecided()):
         mark = ledger.mark(record)
-        if mark is None:
-            if index in available:
-                ledger.delete(index, "somebody else's record, replaced (foreign policy)")
+        if mark is None and index not in available:
             continue
         blocking = _blocks(ledger, record)
         if not (blocking or ledger.options.last):
             ledger.held += 1
-        elif mark.merged is not None and not blocking:
-            desired = dataclasses.replace(record, content=stripped(record, mark), comment=mark.text)
+        elif mark is None:
+            wanted = any(group_of(w) == group_of(record) for w in ledger.active)
+            ledger.delete(index, blocking or (_taking(ledger, record) if wanted else "not wanted (mode zone)"))
+        elif mark.merged is not None and not blocking and ledger.options.mode != "zone":
+            desired = ledger.given_back(index, stripped(record, mark))
             ledger.update(index, desired, None, "no longer wanted: our part is taken out again")
         else:
             ledger.delete(index, blocking or "no longer wanted")
 
 
 def _blocks(ledger: Ledger, record: Have) -> str:
-    """Why an owned surplus record must go in this phase: it keeps a wanted one from being published."""
+    """Why a surplus record must go in this phase: it keeps a wanted one from being published."""
     kind = group_of(record)[2]
     for want in ledger.active:
         if want.name != record.name:

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from typing import Dict, List, Sequence, Set
+from typing import Dict, List, Sequence, Set, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import ADDRESS_LIKE, check_spf
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf, spf_merge
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import ADDRESS_LIKE, check_spf_all
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Group, Ledger, group_of, policy_field
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import (
     SINGLE_KINDS,
@@ -29,11 +29,20 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies impor
     dmarc_without,
     kind_of,
     report_addresses,
+    tags,
+    uri_key,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark, Want, term_hash
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import (
+    Have,
+    Mark,
+    Want,
+    term_hash,
+    without_ownership,
+)
 
 _CODES = {"spf": "MS-DNS-030", "mx": "MS-DNS-031", "dmarc": "MS-DNS-032", "caa": "MS-DNS-033", "other": "MS-DNS-034"}
-_TURN_OFF = "Turn Email Routing (or Email Sending) off for the domain first; its records then go with it."
+_KEPT = "is read-only: the provider keeps it for a product of its own (routing of mail, for example)"
+_TURN_OFF = "Turn that product off for the domain first; its records then go with it."
 _CHOOSE = "Combine them by hand, or set the zone's foreign policy to replace."
 
 
@@ -42,12 +51,12 @@ def stripped(record: Have, mark: Mark) -> str:
     kind = kind_of(record.name, record.type, record.content)
     hashes = set(mark.merged or ())
     if kind == "dmarc":
-        ours = [u for u in report_addresses(record.content) if term_hash(u.lower()) in hashes]
+        ours = [u for u in report_addresses(record.content) if term_hash(uri_key(u)) in hashes]
         return dmarc_without(record.content, ours) if ours else record.content
     if kind != "spf" or not hashes:
         return record.content
     try:
-        return spf.without(record.content, list(hashes), term_hash)
+        return spf_merge.without(record.content, list(hashes), term_hash)
     except spf.SpfError:
         return record.content
 
@@ -72,11 +81,12 @@ def _wants_by_group(wants: Sequence[Want]) -> Dict[Group, List[Want]]:
 def merge_policies(ledger: Ledger) -> None:
     """Merge SPF and DMARC records where somebody else has (or had) a record at our name. Comes before all matching.
 
-    What was merged once stays merged until the policy says replace.
+    What was merged once stays merged until the policy says replace. Another record that appears beside it is merged only
+    where the policy says so.
     """
     present = _by_group(ledger)
     for group, wants in sorted(_wants_by_group(ledger.active).items()):
-        if group[2] not in ("spf", "dmarc") or len(wants) != 1:
+        if group[2] not in ("spf", "dmarc") or len(wants) != 1 or wants[0].bare is not None:
             continue
         merged: List[int] = []
         foreign: List[int] = []
@@ -85,50 +95,63 @@ def merge_policies(ledger: Ledger) -> None:
             mark = ledger.mark(ledger.have[index])
             (foreign if mark is None else plain if mark.merged is None else merged).append(index)
         policy = ledger.policy(group[0], group[2])
-        if (foreign and policy == "merge") or (merged and policy != "replace"):
-            _merge(ledger, wants[0], foreign, merged, plain)
+        if policy != "merge":
+            foreign = []
+        if foreign or (merged and policy != "replace"):
+            _merge(ledger, wants[0], [*merged, *foreign], plain)
 
 
-def _merge(ledger: Ledger, want: Want, foreign: List[int], merged: List[int], plain: List[int]) -> None:
+def _merge(ledger: Ledger, want: Want, base: List[int], plain: List[int]) -> None:
+    """base: the records of the other owner, those merged before first; plain: ours of the same kind."""
     kind = group_of(want)[2]
-    base = [*merged, *foreign]
-    keep = base[0]
-    record = ledger.have[keep]
-    theirs = [_base_text(ledger, index) for index in base]
-    ledger.close(want)
+    record = ledger.have[base[0]]
+    # Two records would cancel each other out: whatever else of this kind stands there is in the merged one now.
+    surplus = [*base[1:], *plain]
     ledger.free -= {*base, *plain}
     try:
-        if kind == "dmarc":
-            text, terms = dmarc_merge(want.content, theirs)
-            hashes, shown = tuple(term_hash(a.lower()) for a in terms), "its policy stands"
-        else:
-            result = spf.merge(want.content, theirs)
-            text, hashes = result.text, tuple(term_hash(k) for k in result.added)
-            shown = f"{result.lookups} of {spf.MAX_LOOKUPS} look-ups"
+        text, hashes, why = _merged_text(kind, want.content, [_base_text(ledger, index) for index in base])
     except (spf.SpfError, DmarcError) as error:
+        ledger.close(want)
         records = [ledger.have[i] for i in base]
         _problem(ledger, "MS-DNS-035", records, f"cannot be merged with ours: {error}", _CHOOSE)
         return
+    desired = _shared(ledger, base[0], want, text, hashes)
+    locked = [ledger.have[i] for i in [base[0], *surplus] if ledger.have[i].read_only]
+    if locked and (surplus or desired != record):
+        _locked(ledger, [want], locked)
+    elif desired == record:
+        ledger.satisfy(want, base[0])
+    else:
+        if kind == "spf":
+            check_spf_all(ledger.found, want.name, spf.parse(text))
+        ledger.update(base[0], desired, want, why)
+    if want in ledger.active:
+        for index in surplus:
+            ledger.delete(index, f"its terms are in the merged {kind} record")
+
+
+def _merged_text(kind: str, ours: str, theirs: Sequence[str]) -> Tuple[str, Tuple[str, ...], str]:
+    """The merged record, the hashes of what we add to theirs, and what a person should know of it."""
+    if kind == "spf":
+        merged = spf_merge.merge(ours, theirs)
+        return merged.text, tuple(term_hash(k) for k in merged.added), "merged with somebody else's record"
+    text, added = dmarc_merge(ours, theirs)
+    why = "merged with somebody else's record, whose policy stands"
+    mine, other = (dict(tags(r)).get("p", "none").lower() for r in (ours, text))
+    if mine != other:
+        why += f" (p={other}, we would publish p={mine})"
+    return text, tuple(term_hash(uri_key(a)) for a in added), why
+
+
+def _shared(ledger: Ledger, index: int, want: Want, text: str, hashes: Tuple[str, ...]) -> Have:
+    """A record of two owners. It carries no tag of ours: a tag cannot say which terms are whose."""
+    record = ledger.have[index]
     mark = ledger.mark(record)
     if mark is None and text == record.content:
-        comment = record.comment
-    else:
-        comment = ledger.options.mark(want.role, hashes, record.comment if mark is None else mark.text)
+        return record
+    comment = ledger.options.mark(want.role, hashes, record.comment if mark is None else mark.text)
     desired = dataclasses.replace(record, content=text, comment=comment)
-    # Two records would cancel each other out: whatever else of this kind stands there is in the merged one now.
-    surplus = [*base[1:], *plain]
-    locked = [ledger.have[i] for i in [keep, *surplus] if ledger.have[i].read_only]
-    if locked and (surplus or desired != record):
-        _problem(ledger, "MS-DNS-022", locked, "is read-only (kept by Email Routing or Email Sending)", _TURN_OFF)
-        return
-    if kind == "spf":
-        check_spf(ledger.found, want.name, text)
-    if desired == record:
-        ledger.satisfy(want, keep)
-    else:
-        ledger.update(keep, desired, want, f"merged with somebody else's record, {shown}")
-    for index in surplus:
-        ledger.delete(index, f"its terms are in the merged {kind} record")
+    return record if desired == record else dataclasses.replace(desired, tags=without_ownership(record.tags))
 
 
 def _base_text(ledger: Ledger, index: int) -> str:
@@ -144,21 +167,23 @@ def decide(ledger: Ledger) -> Set[int]:
     """Apply the policy to the foreign records that compete with ours. Returns those that may be taken over or deleted."""
     available: Set[int] = set()
     present = _by_group(ledger)
-    for group in sorted(_wants_by_group(ledger.active)):
+    for group, wants in sorted(_wants_by_group(ledger.active).items()):
         rtype, _name, kind = group
         policy = ledger.policy(rtype, kind)
+        if all(w.bare is not None for w in wants):
+            # What is put back for somebody else stands beside other people's records as it did.
+            policy = "merge"
         indexes = [i for i in present.get(group, []) if i in ledger.free]
         foreign = [i for i in indexes if not ledger.mine(ledger.have[i])]
-        if policy == "replace":
-            # Of a record merged before, too: replace ends the merge.
+        if policy == "replace" or any(w.bare is not None for w in wants):
+            # Of a record merged before, too: replacing and putting back end the merge.
             available |= {i for i in indexes if (m := ledger.mark(ledger.have[i])) is not None and m.merged is not None}
         if (rtype == "TXT" and not kind) or not foreign:
             continue
         records = [ledger.have[i] for i in foreign]
-        if any(r.read_only for r in records) and (
-            rtype == "MX" or policy in ("adopt", "replace") or kind in SINGLE_KINDS
-        ):
-            _problem(ledger, "MS-DNS-022", records, "is read-only (kept by Email Routing or Email Sending)", _TURN_OFF)
+        locked = [r for r in records if r.read_only]
+        if locked and (rtype == "MX" or policy in ("adopt", "replace") or kind in SINGLE_KINDS):
+            _locked(ledger, wants, locked, indexes)
         elif policy == "fail":
             _refuse(ledger, group, records)
         elif policy == "replace":
@@ -170,6 +195,18 @@ def decide(ledger: Ledger) -> Set[int]:
     _aliases(ledger, available)
     _look_ahead(ledger, present)
     return available
+
+
+def _locked(ledger: Ledger, wants: Sequence[Want], records: Sequence[Have], place: Sequence[int] = ()) -> None:
+    """Read-only records where ours have to go. Overridden, the place stays as it is and ours are left out."""
+    if "read_only" not in ledger.options.allow:
+        for want in wants:
+            ledger.close(want)
+        _problem(ledger, "MS-DNS-022", records, _KEPT, f"{_TURN_OFF} To leave ours out instead: allow: [read_only].")
+        return
+    ledger.free -= set(place)
+    for want in [w for w in wants if w in ledger.open]:
+        ledger.leave_out(want, f"somebody else's record {records[0].content!r} {_KEPT}")
 
 
 def _refuse(ledger: Ledger, group: Group, records: Sequence[Have]) -> None:
@@ -186,17 +223,15 @@ def _refuse(ledger: Ledger, group: Group, records: Sequence[Have]) -> None:
 
 def _problem(ledger: Ledger, code: str, records: Sequence[Have], what: str, fix: str) -> None:
     values = " and ".join(repr(r.content) for r in records)
-    other = next((m for m in (Mark.read(r.comment) for r in records) if m is not None), None)
-    owner = ""
-    if other is not None and other.instance != ledger.options.instance:
-        owner = f" (it belongs to the mailstead instance {other.instance!r})"
+    other = next((r.owner for r in records if r.owner not in ("", ledger.options.instance)), "")
+    owner = f" (it belongs to the mailstead instance {other!r})" if other else ""
     first = records[0]
     ledger.found.add(code, first.type, first.name, f"somebody else's record {values} {what}{owner}", fix)
 
 
 def _adopt(ledger: Ledger, group: Group, foreign: List[int]) -> Set[int]:
     """As many as there are open wanted records are taken over; a surplus that would compete is a problem."""
-    wanted = sum(1 for w in ledger.open if group_of(w) == group)
+    wanted = sum(1 for w in ledger.open if group_of(w) == group and w.bare is None)
     own = sum(1 for i, record in ledger.undecided() if group_of(record) == group and i not in foreign)
     room = max(0, wanted - own)
     surplus = foreign[room:]
@@ -222,7 +257,10 @@ def _aliases(ledger: Ledger, available: Set[int]) -> None:
             continue
         if record.name == ledger.zone and not (record.type in ADDRESS_LIKE and here & set(ADDRESS_LIKE)):
             continue
-        if ledger.policy("CNAME", "") == "replace" and not record.read_only:
+        if record.read_only:
+            _locked(ledger, [w for w in ledger.active if w.name == record.name], [record])
+            ledger.free.discard(index)
+        elif ledger.policy("CNAME", "") == "replace":
             available.add(index)
         elif "cname_conflict" not in ledger.options.allow:
             ledger.free.discard(index)

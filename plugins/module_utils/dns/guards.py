@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What must never be published: checks of the wanted records alone, and of a zone as it would be afterwards.
 
-Every check reports a Problem; those listed in codes.GUARDS are left out when ``allow`` names them.
+Every check reports a Problem; those listed in codes.GUARDS are left out when ``allow`` names them. What happens then is
+listed in codes.OVERRIDES.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter, defaultdict
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -32,12 +34,13 @@ def place(zone: str, rtype: str, name: str) -> str:
 
 
 class Collector:
-    """Gathers problems; a guard that is overridden by name reports nothing."""
+    """Gathers problems and notes; a guard that is overridden by name reports no problem."""
 
     def __init__(self, zone: str, options: Options) -> None:
         self.zone = zone
         self.allow = options.allow
         self.problems: List[Problem] = []
+        self.notes: List[str] = []
 
     def add(self, code: str, rtype: str, name: str, what: str, fix: str) -> None:
         self.problems.append(Problem(code, place(self.zone, rtype, name), what, fix))
@@ -46,20 +49,29 @@ class Collector:
         if guard not in self.allow:
             self.add(GUARDS[guard], rtype, name, what, f"{fix} To go on regardless: allow: [{guard}].")
 
+    def leave_out(self, guard: str, rtype: str, name: str, what: str, fix: str) -> None:
+        """A guard in front of what cannot be done anyway: overridden, it leaves the record out and notes why."""
+        self.guard(guard, rtype, name, what, fix)
+        if guard in self.allow:
+            self.notes.append(f"{rtype} {name}: left out, {what}")
 
-def check_wants(zone: str, wants: Iterable[Want], options: Options) -> Tuple[List[Want], List[Problem]]:
+
+def check_wants(
+    zone: str, wants: Iterable[Want], options: Options, collector: Optional[Collector] = None
+) -> Tuple[List[Want], List[Problem]]:
     """The wanted records in canonical form, each once, and everything that is wrong with them.
 
-    Records with problems are left out of the result, as are those of a later phase whose value is not known yet.
+    Records with problems are left out of the result, as are those of a later phase whose value is not known yet and those
+    an overridden guard leaves out. collector: gets the problems and notes, too.
     """
-    found = Collector(zone, options)
+    found = collector or Collector(zone, options)
     out: Dict[Tuple[str, str, str], Want] = {}
     for raw in wants:
         want = _check_one(found, raw, options)
         if want is None:
             continue
         known = out.setdefault(want.key, want)
-        if (known.ttl, known.phase) != (want.ttl, want.phase):
+        if (known.ttl, known.phase, known.bare) != (want.ttl, want.phase, want.bare):
             what = f"{want.content!r} is wanted twice: {known.phase}, {known.ttl} s and {want.phase}, {want.ttl} s"
             found.add("MS-DNS-007", want.type, want.name, what, "Keep one of the two.")
     _check_together(found, list(out.values()))
@@ -79,26 +91,43 @@ def _check_one(found: Collector, raw: Want, options: Options) -> Optional[Want]:
             found.add("MS-DNS-005", raw.type, raw.name, what, fix)
         return None
     if raw.type in ("NS", "SOA"):
-        found.add("MS-DNS-003", raw.type, raw.name, "this type belongs to the DNS provider", "Take the record out.")
+        fix = "Take the record out."
+        found.leave_out("ns_soa", raw.type, raw.name, "this type belongs to the DNS provider", fix)
         return None
     try:
         want = dataclasses.replace(raw, name=rdata.name(raw.name), content=rdata.canonical(raw.type, raw.content))
     except rdata.RdataError as error:
         found.add("MS-DNS-001", raw.type, raw.name, str(error), "Correct the record's name or content.")
         return None
+    if want.type in ("CNAME", "DNAME") and want.content == want.name:
+        found.add("MS-DNS-001", want.type, want.name, "it points to itself", "Point it to another name.")
     if not rdata.within(want.name, found.zone):
         fix = f"Names of this list end in .{found.zone}; put the record into the list of its own zone."
-        found.add("MS-DNS-002", want.type, want.name, f"the name is not in the zone {found.zone}", fix)
+        what = f"the name is not in the zone {found.zone}"
+        found.leave_out("outside_zone", want.type, want.name, what, fix)
+        return None
+    if want.bare is not None:
+        # Somebody else's words, put back: their sense is not ours to judge.
+        bare = dataclasses.replace(want.bare, name=want.name, type=want.type, content=want.content, id="")
+        want = dataclasses.replace(want, bare=bare)
+    else:
+        _check_ours(found, want, options)
+    return want if len(found.problems) == before else None
+
+
+def _check_ours(found: Collector, want: Want, options: Options) -> None:
     if want.ttl != 1 and not TTL_RANGE[0] <= want.ttl <= TTL_RANGE[1]:
         what = f"a time to live of {want.ttl} s is out of range"
         found.add("MS-DNS-004", want.type, want.name, what, "Use 60 to 86400 seconds, or 1 for automatic.")
     head = f"mailstead:{options.instance}:{want.role}"
-    if any(c.isspace() for c in head) or len(head) > options.comment_limit or not want.role:
-        what = f"the ownership mark {head!r} is longer than {options.comment_limit} characters or holds a blank"
+    if not re.fullmatch(r"[^:\s]+", options.instance) or not re.fullmatch(r"\S+", want.role):
+        what = f"the ownership mark {head!r} holds a blank, or a colon in the instance, or lacks a part"
+        found.add("MS-DNS-006", want.type, want.name, what, "Use letters, digits and hyphens for instance and role.")
+    elif len(head) > options.comment_limit:
+        what = f"the ownership mark {head!r} is longer than {options.comment_limit} characters"
         found.add("MS-DNS-006", want.type, want.name, what, "Use a shorter name for the instance or the role.")
     if want.type == "TXT":
         _check_txt(found, want, options)
-    return want if len(found.problems) == before else None
 
 
 def _check_txt(found: Collector, want: Want, options: Options) -> None:
@@ -117,18 +146,22 @@ def _check_txt(found: Collector, want: Want, options: Options) -> None:
 
 
 def check_spf(found: Collector, name: str, text: str) -> None:
-    """Syntax, +all and the number of look-ups of a record about to be published."""
+    """Syntax, +all and the record's own look-ups. What its includes cost is measured once it is to be written."""
     try:
         record = spf.parse(text)
     except spf.SpfError as error:
         found.add("MS-DNS-015", "TXT", name, f"the SPF record cannot be read: {error}", "Correct the record.")
         return
-    if record.all is not None and record.all.qualifier == "+":
-        what = f"{text!r} lets the whole world send in the domain's name"
-        found.guard("spf_all", "TXT", name, what, "End the record in -all or ~all.")
+    check_spf_all(found, name, record)
     if record.lookups > spf.MAX_LOOKUPS:
         what = f"the record needs {record.lookups} DNS look-ups, not counting those inside its includes"
         found.guard("spf_lookups", "TXT", name, what, f"Take out terms until at most {spf.MAX_LOOKUPS} remain.")
+
+
+def check_spf_all(found: Collector, name: str, record: spf.Spf) -> None:
+    if record.all is not None and record.all.qualifier == "+":
+        what = f"'{record}' lets the whole world send in the domain's name"
+        found.guard("spf_all", "TXT", name, what, "End the record in -all or ~all.")
 
 
 def _check_together(found: Collector, wants: Sequence[Want]) -> None:
@@ -205,10 +238,13 @@ def _check_last_mx(found: Collector, changes: Sequence[Change], after: Sequence[
 
 
 def check_deletes(found: Collector, changes: Sequence[Change], owned: int, options: Options) -> None:
-    """Guard delete_limit. A deletion beside something new at the same name is a replacement and does not count."""
-    renewed = {c.record.name for c in changes if c.action != "delete"}
+    """Guard delete_limit. owned: records of the zone that are ours or taken over.
+
+    A deletion beside a new record at the same name is a replacement and does not count, but in mode zone all do.
+    """
+    renewed = {c.record.name for c in changes if c.action == "create"} if options.mode != "zone" else set()
     gone = [c for c in changes if c.action == "delete" and c.record.name not in renewed]
-    percent = 100 * len(gone) // owned if owned >= PERCENT_FROM else 0
+    percent = 100 * len(gone) / owned if owned >= PERCENT_FROM else 0
     if len(gone) > options.max_delete or percent > options.max_delete_percent:
         names = ", ".join(f"{c.record.type} {c.record.name}" for c in gone[:5]) + (", …" if len(gone) > 5 else "")
         what = (

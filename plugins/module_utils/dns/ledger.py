@@ -17,6 +17,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     Mark,
     Options,
     Want,
+    without_ownership,
+    words_of,
 )
 
 #: (type, name, kind): records of one group compete for one place.
@@ -42,12 +44,12 @@ def ttl_of(want: Want) -> int:
 class Ledger:
     """active and later: wanted records of this run and of later phases; open: active ones without a record yet.
 
-    have: the present records, addressed by index; free: indexes nothing has been decided about.
+    have: the present records, addressed by index; free: indexes nothing has been decided about. found: gathers problems
+    and notes, those of the wanted records included.
     """
 
-    def __init__(self, zone: str, wants: Sequence[Want], have: Sequence[Have], options: Options) -> None:
-        self.zone, self.options = zone, options
-        self.found = Collector(zone, options)
+    def __init__(self, wants: Sequence[Want], have: Sequence[Have], options: Options, found: Collector) -> None:
+        self.zone, self.options, self.found = found.zone, options, found
         ordered = sorted(wants, key=lambda w: (w.type, w.name, w.content))
         self.active = [w for w in ordered if options.active(w.phase)]
         self.later = [w for w in ordered if not options.active(w.phase)]
@@ -55,11 +57,13 @@ class Ledger:
         self.have = tuple(have)
         self.free = set(range(len(self.have)))
         self.changes: List[Change] = []
-        self.notes: List[str] = []
+        self.notes = found.notes
         self.satisfied = self.foreign_satisfied = self.held = 0
         self._fate: Dict[int, Optional[Have]] = {}
 
     def mark(self, record: Have) -> Optional[Mark]:
+        if record.id in self.options.yields:
+            return Mark(self.options.instance, "", None, record.comment)
         return record.mark(self.options.instance)
 
     def mine(self, record: Have) -> bool:
@@ -71,23 +75,44 @@ class Ledger:
 
     def policy(self, rtype: str, kind: str) -> str:
         """What happens to somebody else's record of this type and kind where ours has to go."""
-        if self.options.mode == "names":
+        if self.options.takes_over:
             return "replace"
         return str(getattr(self.options.foreign, policy_field(rtype, kind)))
 
     def shaped(self, index: int, want: Want) -> Have:
-        """A present record brought in line with a wanted one and marked; its other fields and words are kept."""
+        """A present record brought in line with a wanted one and marked; its other fields and words are kept.
+
+        The tag is written along with other changes only: for its own sake nothing is touched.
+        """
         have = self.have[index]
+        if want.bare is not None:
+            return dataclasses.replace(want.bare, id=have.id)
         mark = self.mark(have)
-        comment = self.options.mark(want.role, None, have.comment if mark is None else mark.text)
+        comment = self.options.mark(want.role, None, words_of(have.comment) if mark is None else mark.text)
         proxied = have.proxied and "proxied_host" in self.options.allow
         ttl = have.ttl if proxied else ttl_of(want)
-        return dataclasses.replace(have, content=want.content, ttl=ttl, proxied=proxied, comment=comment)
+        desired = dataclasses.replace(have, content=want.content, ttl=ttl, proxied=proxied, comment=comment)
+        if desired == have:
+            return have
+        return dataclasses.replace(desired, tags=self.options.tagged(have.tags))
+
+    def given_back(self, index: int, content: str) -> Have:
+        """A present record without our mark and tag: from now on somebody else's."""
+        have = self.have[index]
+        mark = self.mark(have)
+        words = have.comment if mark is None else mark.text
+        return dataclasses.replace(have, content=content, comment=words, tags=without_ownership(have.tags))
 
     def close(self, want: Want) -> None:
         """The wanted record has found its place."""
         if want in self.open:
             self.open.remove(want)
+
+    def leave_out(self, want: Want, note: str) -> None:
+        """The wanted record is not published after all."""
+        self.close(want)
+        self.active.remove(want)
+        self.notes.append(f"{want.type} {want.name}: left out, {note}")
 
     def satisfy(self, want: Want, index: int) -> None:
         """Nothing to do: the record says it already."""
@@ -98,7 +123,10 @@ class Ledger:
 
     def create(self, want: Want) -> None:
         self.close(want)
-        record = Have(want.name, want.type, want.content, ttl_of(want), comment=self.options.mark(want.role))
+        record = want.bare
+        if record is None:
+            comment, tags = self.options.mark(want.role), self.options.tagged()
+            record = Have(want.name, want.type, want.content, ttl_of(want), comment=comment, tags=tags)
         self.changes.append(Change("create", None, record, want.reason or "not there yet", want.phase, want.role))
 
     def update(self, index: int, desired: Have, want: Optional[Want], why: str = "") -> None:
@@ -132,7 +160,6 @@ def _differences(before: Have, after: Have) -> str:
         "content": f"was {before.content!r}" if before.type == "TXT" else f"was {before.content}",
         "ttl": f"time to live was {before.ttl}",
         "proxied": "was proxied",
-        "comment": "mark",
     }
     fields = Change("update", before, after, "").fields()
-    return ", ".join(words[f] for f in fields if f != "comment" or len(fields) == 1)
+    return ", ".join(words[f] for f in fields if f in words) or "mark"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
 
-#: Version tags by kind; of each kind a name may have one record (RFC 7208 §3.2, 9989, 8461 §3.1, 8460 §3).
-_VERSIONS = {"v=dmarc1": "dmarc", "v=stsv1": "mta-sts", "v=tlsrptv1": "tls-rpt", "v=uaac1": "pacc", "v=bimi1": "bimi"}
+#: Versions by kind; of each kind a name may have one record (RFC 7208 §3.2, 9989, 8461 §3.1, 8460 §3).
+_VERSIONS = {"dmarc1": "dmarc", "stsv1": "mta-sts", "tlsrptv1": "tls-rpt", "uaac1": "pacc", "bimi1": "bimi"}
+_VERSION = re.compile(r"v[ \t]*=[ \t]*([a-z0-9]+)", re.IGNORECASE)
 SINGLE_KINDS = ("spf", "dmarc", "mta-sts", "tls-rpt", "dkim", "pacc", "bimi")
 #: Those whose doubling makes receivers ignore both.
 CRITICAL_KINDS = ("spf", "dmarc", "mta-sts", "tls-rpt")
@@ -31,11 +33,8 @@ def kind_of(name: str, rtype: str, content: str) -> str:
         return "spf"
     if "._domainkey." in name:
         return "dkim"
-    lowered = content.lower()
-    for version, kind in _VERSIONS.items():
-        if lowered.startswith(version) and not lowered[len(version) : len(version) + 1].isalnum():
-            return kind
-    return ""
+    version = _VERSION.match(content)
+    return _VERSIONS.get(version.group(1).lower(), "") if version else ""
 
 
 def tags(text: str) -> List[Tuple[str, str]]:
@@ -64,8 +63,8 @@ def dmarc_merge(ours: str, theirs: Sequence[str]) -> Tuple[str, Tuple[str, ...]]
     added: List[str] = []
     for tag in ("rua", "ruf"):
         known = _uris(have.get(tag, ""))
-        lowered = {u.lower() for u in known}
-        new = [u for u in _uris(dict(tags(ours)).get(tag, "")) if u.lower() not in lowered]
+        there = {uri_key(u) for u in known}
+        new = [u for u in _uris(dict(tags(ours)).get(tag, "")) if uri_key(u) not in there]
         if not new:
             continue
         added += new
@@ -75,18 +74,23 @@ def dmarc_merge(ours: str, theirs: Sequence[str]) -> Tuple[str, Tuple[str, ...]]
 
 def dmarc_without(text: str, addresses: Sequence[str]) -> str:
     """The record without some report addresses; a tag that held no others goes with them."""
-    gone = {a.lower() for a in addresses}
+    gone = {uri_key(a) for a in addresses}
     out = text
     for tag in ("rua", "ruf"):
         value = dict(tags(out)).get(tag)
         if value is not None:
-            out = _set_tag(out, tag, ",".join(u for u in _uris(value) if u.lower() not in gone))
+            out = _set_tag(out, tag, ",".join(u for u in _uris(value) if uri_key(u) not in gone))
     return out
 
 
 def report_addresses(text: str) -> Tuple[str, ...]:
     found = dict(tags(text))
     return tuple(u for tag in ("rua", "ruf") for u in _uris(found.get(tag, "")))
+
+
+def uri_key(uri: str) -> str:
+    """A report address for comparison: without regard to case and to the limit of size after it (RFC 7489 §6.2)."""
+    return uri.lower().partition("!")[0]
 
 
 def _uris(value: str) -> List[str]:

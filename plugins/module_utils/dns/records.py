@@ -9,9 +9,10 @@ import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Fetch
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
 
 #: Time to live that a provider's "automatic" stands for, in seconds.
@@ -19,6 +20,11 @@ AUTO_TTL = 300
 
 #: What ownership looks like in a record comment: ``mailstead:<instance>:<role>[ merged=<hash>,…][ the user's own words]``.
 _MARK = re.compile(r"mailstead:([^:\s]+):(\S*)(?: merged=([0-9a-f,]*)(?=\s|$))?(?: ?(.*))?", re.DOTALL)
+#: A mark anywhere in a comment that somebody has edited.
+_STRAY_MARK = re.compile(r"mailstead:[^:\s]+:\S*(?: merged=[0-9a-f,]*(?=\s|$))?")
+_TAG = "mailstead:"
+#: Most tags of one record, the least of what providers allow.
+TAGS_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,20 @@ class Mark:
 HASH_LENGTH = 5
 
 
+def words_of(comment: str) -> str:
+    """What a person wrote into a comment: all but the marks."""
+    return " ".join(_STRAY_MARK.sub(" ", comment).split())
+
+
+def tag_of(instance: str) -> str:
+    """The tag that says beside the mark whose a record is."""
+    return _TAG + instance
+
+
+def without_ownership(tags: Sequence[str]) -> Tuple[str, ...]:
+    return tuple(t for t in tags if not t.startswith(_TAG))
+
+
 def term_hash(term: str) -> str:
     """A short name for a term we merged into somebody else's record (20 bits: a record has about ten terms)."""
     return hashlib.sha256(term.encode("utf-8", "surrogateescape")).hexdigest()[:HASH_LENGTH]
@@ -70,7 +90,11 @@ def term_hash(term: str) -> str:
 
 @dataclass(frozen=True)
 class Want:
-    """A wanted record in canonical form (see :mod:`.rdata`). unresolved: its value is not known yet."""
+    """A wanted record in canonical form (see :mod:`.rdata`). unresolved: its value is not known yet.
+
+    bare: instead of being ours, the record is to stand there exactly like this one: its own comment, tags, time to live
+    and proxy setting, no mark. That is how somebody else's record is put back; from then on nobody here claims it.
+    """
 
     name: str
     type: str
@@ -80,6 +104,7 @@ class Want:
     role: str
     reason: str = ""
     unresolved: bool = False
+    bare: Optional[Have] = None
 
     @property
     def key(self) -> Tuple[str, str, str]:
@@ -109,9 +134,25 @@ class Have:
         return (self.type, self.name, self.content)
 
     def mark(self, instance: str) -> Optional[Mark]:
-        """Our mark, if the record carries it."""
+        """Our mark, if the record carries it.
+
+        The comment decides. Where a person has edited the mark away our tag still says that the record is ours. Records
+        shared with another owner carry no tag, so that a lost mark gives them back instead of claiming their terms.
+        """
+        if self.read_only:
+            return None
         found = Mark.read(self.comment)
-        return found if found is not None and found.instance == instance and not self.read_only else None
+        if found is None and tag_of(instance) in self.tags:
+            return Mark(instance, "", None, words_of(self.comment))
+        return found if found is not None and found.instance == instance else None
+
+    @property
+    def owner(self) -> str:
+        """The mailstead instance that marked the record, ours or another; nothing for everybody else's."""
+        found = Mark.read(self.comment)
+        if found is not None:
+            return found.instance
+        return next((t[len(_TAG) :] for t in self.tags if t.startswith(_TAG)), "")
 
 
 @dataclass(frozen=True)
@@ -132,11 +173,14 @@ class Change:
         return found
 
     def fields(self) -> Tuple[str, ...]:
-        """The fields an update changes, out of content, ttl, proxied, comment."""
+        """The fields an update changes, out of content, ttl, proxied, comment, tags (whose order means nothing)."""
         if self.before is None or self.after is None:
             return ()
         before, after = self.before, self.after
-        return tuple(f for f in ("content", "ttl", "proxied", "comment") if getattr(before, f) != getattr(after, f))
+        found = [f for f in ("content", "ttl", "proxied", "comment") if getattr(before, f) != getattr(after, f)]
+        if set(before.tags) != set(after.tags):
+            found.append("tags")
+        return tuple(found)
 
     def to_data(self) -> Dict[str, Any]:
         """JSON types for the module's result."""
@@ -157,10 +201,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Options:
-    """How to reconcile; the same for all zones of a run, but for the foreign policy and the comment's limit.
+    """How to reconcile; the same for all zones of a run, but for the foreign policy and what depends on the zone's plan.
 
-    mode: create_only, owned or names. allow: names of guards (codes.GUARDS) that are overridden. max_delete: records of
-    one zone that a run may delete; max_delete_percent: of our records in it, looked at from ten on.
+    mode: create_only, owned, names (whatever stands at a wanted record's name and type is ours) or zone (everything in the
+    zone is; refused unless confirmed). allow: names of guards (codes.GUARDS) that are overridden. max_delete: records of
+    one zone that a run may delete; max_delete_percent: of our records in it, looked at from ten on. tags: new and changed
+    records get a tag beside the mark, where records can have tags. spf_fetch: asks the DNS what an SPF record about to be
+    published needs; without it only what the zone itself answers is counted. yields: ids of records that count as ours
+    although they bear no mark, because an undo put them there that is itself undone (see :mod:`.undo`).
     """
 
     instance: str = "mailstead"
@@ -172,6 +220,22 @@ class Options:
     max_delete_percent: int = 30
     dkim_min_rsa_bits: int = 2048
     comment_limit: int = 100
+    confirmed: bool = False
+    tags: bool = False
+    spf_fetch: Optional[Fetch] = field(default=None, compare=False)
+    yields: FrozenSet[str] = frozenset()
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether somebody else's records at our names are ours by the mode, whatever the foreign policy says."""
+        return self.mode in ("names", "zone")
+
+    def tagged(self, tags: Sequence[str] = ()) -> Tuple[str, ...]:
+        """The tags of a record that becomes or stays ours. A full list is left alone: the comment says it, too."""
+        if not self.tags:
+            return tuple(tags)
+        kept = without_ownership(tags)
+        return (*kept, tag_of(self.instance)) if len(kept) < TAGS_MAX else kept
 
     def active(self, phase: str) -> bool:
         return PHASES.index(phase) <= PHASES.index(self.through_phase)
@@ -209,7 +273,10 @@ class ZoneDiff:
 
 
 def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:
-    """Wanted records from the plan's JSON form (not yet canonical: see :func:`.guards.check_wants`)."""
+    """Wanted records from the plan's JSON form (not yet canonical: see :func:`.guards.check_wants`).
+
+    A row's ``bare`` (comment, tags, proxied; all optional) makes it somebody else's record to be put back.
+    """
     return [
         Want(
             name=str(row["name"]),
@@ -220,6 +287,22 @@ def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:
             role=str(row["role"]),
             reason=str(row.get("reason") or ""),
             unresolved=bool(row.get("deferred")),
+            bare=_bare(row),
         )
         for row in rows
     ]
+
+
+def _bare(row: Mapping[str, Any]) -> Optional[Have]:
+    found = row.get("bare")
+    if not isinstance(found, Mapping):
+        return None
+    return Have(
+        name=str(row["name"]),
+        type=str(row["type"]).upper(),
+        content=str(row["content"]),
+        ttl=int(row["ttl"]),
+        comment=str(found.get("comment") or ""),
+        tags=tuple(str(t) for t in found.get("tags") or ()),
+        proxied=bool(found.get("proxied")),
+    )

@@ -11,13 +11,15 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import Case, Published
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.identity import spf_of_name
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.spf import (
-    MAX_TERMS,
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
+    MAX_LOOKUPS,
     MAX_VOID,
-    parse_record,
+    Spf,
+    SpfError,
+    parse,
     spf_records,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan
 
 MANY_TERMS = 8
@@ -62,7 +64,7 @@ def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         for check, more in (("F2", below), ("F6", parsed), ("F7", parsed), ("F9", below)):
             yield case.unknown(check, name, "there is not one record to look at", requires=more)
         return
-    terms, error = parse_record(records[0])
+    record, error = _read(records[0])
     yield case.finding(
         "F2",
         name,
@@ -73,7 +75,7 @@ def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         fix=fix,
         requires=below,
     )
-    uses_ptr = any(t.name == "ptr" for t in terms)
+    uses_ptr = any(t.name == "ptr" for t in record.terms)
     yield case.finding(
         "F6",
         name,
@@ -83,8 +85,8 @@ def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         fix=fix,
         requires=parsed,
     )
-    ends = next((t for t in terms if t.name == "all"), None)
-    redirect = any(t.name == "redirect" for t in terms)
+    ends = record.all
+    redirect = record.redirect is not None
     qualifier = ends.qualifier if ends else ""
     verdict = {"+": "fail", "?": "warn", "": "pass" if redirect else "warn"}.get(qualifier, "pass")
     observed = f"{qualifier}all" if ends else ("redirect" if redirect else "no all")
@@ -92,6 +94,13 @@ def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         "F7", name, verdict, observed, expected="-all or ~all", evidence=evidence, fix=fix, requires=parsed
     )
     yield _strings(case, name, found, records[0], below, fix)
+
+
+def _read(text: str) -> Tuple[Spf, str]:
+    try:
+        return parse(text), ""
+    except SpfError as error:
+        return Spf(()), str(error)
 
 
 def _strings(case: Case, name: str, found: Published, record: str, needs: Tuple[str, ...], fix: str) -> Finding:
@@ -125,7 +134,7 @@ def _evaluated(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         data = seen.data
         evidence = (str(data.get("record", "")), *data.get("trace", ()))
         terms, voids = int(data["terms"]), int(data["voids"])
-        verdict = "fail" if terms > MAX_TERMS else "warn" if terms >= MANY_TERMS else "pass"
+        verdict = "fail" if terms > MAX_LOOKUPS else "warn" if terms >= MANY_TERMS else "pass"
         if data["result"] == "none":
             verdict = "unknown"
         yield case.finding(
@@ -133,7 +142,7 @@ def _evaluated(case: Case, domain: DomainPlan) -> Iterator[Finding]:
             scope,
             verdict,
             f"{terms} terms",
-            expected=f"at most {MAX_TERMS}",
+            expected=f"at most {MAX_LOOKUPS}",
             evidence=evidence,
             fix="use ip4 and ip6 for own hosts, and fewer includes",
             requires=parsed,
