@@ -215,12 +215,12 @@ def rfc2136_server(record: Dict[str, Any]) -> Server:
     problems: List[Problem] = []
     if not options["server"]:
         fix = "Name the primary server of the reverse zone."
-        problems.append(Problem("MS-DNS-051", where, "the option server is missing", fix))
+        problems.append(Problem("MS-PTR-002", where, "the option server is missing", fix))
     if not 1 <= options["port"] <= 65535:
-        problems.append(Problem("MS-DNS-051", where, f"there is no port {options['port']}", "DNS is at port 53."))
+        problems.append(Problem("MS-PTR-002", where, f"there is no port {options['port']}", "DNS is at port 53."))
     if bool(options["key_name"]) != bool(record["secret"]):
         what = "a key needs both its name (option key_name) and its secret"
-        problems.append(Problem("MS-DNS-051", where, what, "Give the one that is missing, or neither."))
+        problems.append(Problem("MS-PTR-002", where, what, "Give the one that is missing, or neither."))
     if problems:
         raise MailsteadError(problems)
     key = Key(options["key_name"], options["key_algorithm"], record["secret"]) if options["key_name"] else None
@@ -228,7 +228,7 @@ def rfc2136_server(record: Dict[str, Any]) -> Server:
         try:
             key.ring()
         except ValueError as error:
-            raise MailsteadError.one("MS-DNS-051", where, str(error), "Copy the secret again, whole.") from error
+            raise MailsteadError.one("MS-PTR-002", where, str(error), "Copy the secret again, whole.") from error
     return Server(options["server"], options["port"], key)
 
 

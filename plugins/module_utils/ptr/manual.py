@@ -16,6 +16,7 @@ class ManualProvider:
     """Tells a person what to do. current: the names an address has now as the world sees it; fails by returning None."""
 
     current: Mapping[str, Optional[Tuple[str, ...]]] = field(default_factory=dict)
+    written: List[PtrResult] = field(default_factory=list)
 
     def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
         out: List[PtrResult] = []

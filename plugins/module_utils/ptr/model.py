@@ -34,7 +34,11 @@ class PtrWanted:
 
 @dataclass(frozen=True)
 class PtrResult:
-    """What became of it. status: ok (was right), changed or manual; before: the names found; instructions: for a person."""
+    """What became of it. status: ok (was right), changed, pending or manual.
+
+    pending: the provider has accepted this very name earlier and is not done with it. before: the names found;
+    instructions: what a person has to do; note: what else is worth knowing.
+    """
 
     wanted: PtrWanted
     provider: str
@@ -42,16 +46,22 @@ class PtrResult:
     before: Tuple[str, ...] = ()
     zone: str = ""
     instructions: str = ""
+    note: str = ""
 
 
 class PtrProvider(Protocol):
-    """Sets reverse records. Raises MailsteadError."""
+    """Sets reverse records. Raises MailsteadError.
+
+    written: those whose change was accepted, also when apply raises for others.
+    """
+
+    written: List[PtrResult]
 
     def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
         """Read what is there; status changed stands for what apply would change."""
 
     def apply(self, planned: Sequence[PtrResult]) -> None:
-        """Set those with status changed and see them served."""
+        """Set those with status changed and wait until the provider is done with them and with the pending ones."""
 
 
 def reverse_name(address: str) -> str:
@@ -69,17 +79,17 @@ def read_wanted(address: str, name: str, host: str) -> PtrWanted:
         parsed = str(ip)
         if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
             fix = "Use the address the host sends mail from."
-            problems.append(Problem("MS-DNS-050", where, f"{parsed} is no address that others could look up", fix))
+            problems.append(Problem("MS-PTR-001", where, f"{parsed} is no address that others could look up", fix))
     except ValueError:
         fix = "Write one IPv4 or IPv6 address, without a prefix length."
-        problems.append(Problem("MS-DNS-050", where, f"{address!r} is not an IP address", fix))
+        problems.append(Problem("MS-PTR-001", where, f"{address!r} is not an IP address", fix))
     try:
         target = rdata.host(name)
         if "." not in target or target == ".":
             raise rdata.RdataError(f"{name!r} is not a fully qualified name")
     except rdata.RdataError as error:
         fix = "Give the host's mail name, such as mail.example.com."
-        raise MailsteadError([*problems, Problem("MS-DNS-050", where, str(error), fix)]) from error
+        raise MailsteadError([*problems, Problem("MS-PTR-001", where, str(error), fix)]) from error
     if problems:
         raise MailsteadError(problems)
     return PtrWanted(parsed, target, host)
@@ -104,6 +114,6 @@ def one_name_each(wanted: Sequence[PtrWanted]) -> None:
         if other != record.name:
             what = f"it is to be named {other} and {record.name}"
             fix = "Give each address one name: the one its mail server says in HELO."
-            problems.append(Problem("MS-DNS-050", f"reverse record {record.address}", what, fix))
+            problems.append(Problem("MS-PTR-001", f"reverse record {record.address}", what, fix))
     if problems:
         raise MailsteadError(problems)

@@ -36,6 +36,7 @@ class Rfc2136Ptr:
         self._zone, self._ttl = zone, ttl
         self._pause = pause or threading.Event().wait
         self._clock = clock
+        self.written: List[PtrResult] = []
 
     def plan(self, wanted: Sequence[PtrWanted]) -> List[PtrResult]:
         out: List[PtrResult] = []
@@ -53,8 +54,9 @@ class Rfc2136Ptr:
         """One update per zone; then wait until the server answers with it."""
         changed = [r for r in planned if r.status == "changed"]
         for zone in sorted({r.zone for r in changed}):
-            sets = {(r.wanted.reverse, "PTR"): [r.wanted.name] for r in changed if r.zone == zone}
-            self._link.update(zone, sets, self._ttl)
+            mine = [r for r in changed if r.zone == zone]
+            self._link.update(zone, {(r.wanted.reverse, "PTR"): [r.wanted.name] for r in mine}, self._ttl)
+            self.written += mine
         end = self._clock() + SERVED_WITHIN
         missing = changed
         while True:

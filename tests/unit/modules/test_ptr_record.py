@@ -102,10 +102,10 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_written(ptr: Any) -> None:
             {**update("198.18.1.14", server), "secret": "not base64!"},
         ]
         result = ptr(records)
-        assert [p["code"] for p in result["problems"]] == ["MS-DNS-050"] + ["MS-DNS-051"] * 4
+        assert [p["code"] for p in result["problems"]] == ["MS-PTR-001"] + ["MS-PTR-002"] * 4
         assert server.updates == 0
         two = [update("198.18.1.10", server), {**update("198.18.1.10", server), "name": "other.example.com"}]
-        assert ptr(two)["problems"][0]["code"] == "MS-DNS-050"
+        assert ptr(two)["problems"][0]["code"] == "MS-PTR-001"
 
 
 def test_a_server_that_does_not_serve_the_address_stops_all(ptr: Any) -> None:

@@ -190,7 +190,7 @@ def test_wanted_records_are_canonical() -> None:
 def test_what_cannot_be_a_reverse_record_is_refused(address: str, name: str) -> None:
     with pytest.raises(MailsteadError) as caught:
         read_wanted(address, name, "vps1")
-    assert {p.code for p in caught.value.problems} == {"MS-DNS-050"}
+    assert {p.code for p in caught.value.problems} == {"MS-PTR-001"}
 
 
 def test_one_address_has_one_name() -> None:
