@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-import jinja2
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import report as reports
@@ -26,8 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.plain import plain
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "report"
+from ansible_collections.mailstead.stack.plugins.plugin_utils.report_files import COLOURS, write
 
 display = Display()
 
@@ -79,9 +75,6 @@ class ActionModule(ActionBase):
         return result
 
 
-COLOURS = {EXIT_OK: "green", EXIT_FAIL: "red", EXIT_UNKNOWN: "yellow", EXIT_BROKEN: "red"}
-
-
 def message(report: Dict[str, Any]) -> str:
     """The one line a failed task ends with."""
     code = report["exit_code"]
@@ -104,26 +97,3 @@ def flatten(items: Any) -> List[Any]:
         elif item is not None:
             out.append(item)
     return out
-
-
-def write(where: Path, report: Dict[str, Any]) -> None:
-    """report.json and report.html, each replaced as a whole."""
-    where.mkdir(parents=True, exist_ok=True)
-    replace(where / "report.json", json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    replace(where / "report.html", html(report))
-
-
-def replace(path: Path, content: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as handle:
-        handle.write(content)
-    temporary = Path(handle.name)
-    # The report holds no secrets and is meant to be read.
-    temporary.chmod(0o644)
-    temporary.replace(path)
-
-
-def html(report: Dict[str, Any]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(TEMPLATES)), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2").render(report=report, words=reports.WORDS)

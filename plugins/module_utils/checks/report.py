@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
@@ -30,6 +31,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
 
 FORMAT = 1
 WORDS = {PASS: "PASS", WARN: "WARN", FAIL: "FAIL", UNKNOWN: "UNKNOWN", NA: "N/A"}
+BROKEN = "the run itself broke"
 OUTCOMES = {
     EXIT_OK: "every check passed or is an explained warning",
     EXIT_FAIL: "something is broken",
@@ -53,46 +55,55 @@ OUTBOUND: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of report. verb: how its headline begins; outcomes: words by exit code; areas: names by letter of the ids."""
+
+    verb: str
+    outcomes: Mapping[int, str]
+    areas: Mapping[str, str]
+
+
+VERIFY = Kind("Verify", OUTCOMES, AREAS)
+
+
 def build(plan: MailPlan, findings: Sequence[Finding], labels: Iterable[str], now: float) -> Dict[str, Any]:
-    """The report as JSON types. labels: what ran in place of a real part, shown in every output."""
+    """The report of a verification as JSON types. labels: what ran in place of a real part, shown in every output."""
+    domains = [_path(plan, d, findings) for d in plan.domains]
+    return {**assemble(VERIFY, [d["name"] for d in domains], findings, labels, now), "domains": domains}
+
+
+def assemble(
+    kind: Kind, subjects: Sequence[str], findings: Sequence[Finding], labels: Iterable[str], now: float
+) -> Dict[str, Any]:
+    """What every report has. subjects: names of what was judged."""
     code = exit_code(findings)
-    generated = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "format": FORMAT,
-        "generated": generated,
+        "kind": kind.verb,
+        "generated": datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "exit_code": code,
-        "outcome": OUTCOMES.get(code, "the run itself broke"),
+        "outcome": kind.outcomes.get(code, BROKEN),
         "counts": counts(findings),
         "labels": sorted({str(label) for label in labels}),
-        "domains": [_path(plan, d, findings) for d in plan.domains],
-        "areas": _areas(findings),
+        "subjects": list(subjects),
+        "areas": _areas(kind.areas, findings),
         "findings": [f.to_data() for f in findings],
     }
 
 
-def broken(message: str, labels: Iterable[str], now: float) -> Dict[str, Any]:
+def broken(message: str, labels: Iterable[str], now: float, kind: Kind = VERIFY) -> Dict[str, Any]:
     """The report of a run that could not be judged."""
-    return {
-        "format": FORMAT,
-        "generated": datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "exit_code": 3,
-        "outcome": "the run itself broke",
-        "error": message,
-        "counts": counts(()),
-        "labels": sorted({str(label) for label in labels}),
-        "domains": [],
-        "areas": [],
-        "findings": [],
-    }
+    return {**assemble(kind, (), (), labels, now), "error": message, "domains": []}
 
 
 def worst(verdicts: Iterable[str]) -> str:
     return min(verdicts, key=ORDER.index, default=NA)
 
 
-def _areas(findings: Sequence[Finding]) -> List[Dict[str, Any]]:
+def _areas(areas: Mapping[str, str], findings: Sequence[Finding]) -> List[Dict[str, Any]]:
     out = []
-    for letter, name in AREAS.items():
+    for letter, name in areas.items():
         mine = [f for f in findings if f.id[0] == letter]
         if mine:
             out.append(
@@ -153,8 +164,8 @@ def _relates(scope: str, marks: Iterable[str]) -> bool:
 def headline(report: Mapping[str, Any]) -> str:
     totals = report["counts"]
     shown = ", ".join(f"{totals[v]} {WORDS[v].lower()}" for v in ORDER if totals[v])
-    names = ", ".join(d["name"] for d in report["domains"])
-    return f"Verify {names}: {shown or 'nothing was judged'} ({report['outcome']}; exit {report['exit_code']})"
+    subject = " ".join([report["kind"], ", ".join(report["subjects"])]).rstrip()
+    return f"{subject}: {shown or 'nothing was judged'} ({report['outcome']}; exit {report['exit_code']})"
 
 
 def text(report: Mapping[str, Any], width: int = 110) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.mailstead.stack.plugins.action import mail_judge
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import report as reports
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import Options, probe_plan, token
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import View, secret_references
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
+from ansible_collections.mailstead.stack.plugins.plugin_utils import report_files
 
 from tests.unit.checks.test_root_causes import no_ptr, open_relay
 from tests.unit.checks.world import DOMAIN, NOW, RUN, V4, World, facts, healthy, plan
@@ -101,7 +101,7 @@ def read(page: str) -> Reader:
 
 
 def test_the_page_is_complete_in_itself() -> None:
-    page = mail_judge.html(broken_report())
+    page = report_files.html(broken_report())
     reader = read(page)
     assert reader.loads == []
     assert not re.search(r"url\(|@import|https?://(?!mta-sts|autoconfig)", page)
@@ -112,7 +112,7 @@ def test_the_page_is_complete_in_itself() -> None:
 def test_the_page_shows_every_finding_and_escapes_what_servers_said() -> None:
     report = broken_report()
     report["findings"][0]["evidence"].append("220 <script>alert(1)</script>")
-    page = mail_judge.html(report)
+    page = report_files.html(report)
     text = "".join(read(page).words)
     assert "<script>" not in page
     assert "220 <script>alert(1)</script>" in text
@@ -126,7 +126,7 @@ def test_a_run_that_broke_says_so_in_all_forms() -> None:
     report = reports.broken("KeyError: 'x'", [], NOW)
     assert report["exit_code"] == 3
     assert "the run itself broke" in reports.text(report)
-    assert "KeyError" in mail_judge.html(report)
+    assert "KeyError" in report_files.html(report)
 
 
 # -- planning ----------------------------------------------------------------------------------------------------------
