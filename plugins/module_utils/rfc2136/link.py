@@ -29,7 +29,6 @@ import dns.zone
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 
-ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 TIMEOUT = 5.0  #: seconds for one exchange
 TRIES = 3
 #: How many exchanges' time a transfer may take in all.
@@ -40,7 +39,7 @@ KEY_RCODES = (dns.rcode.NOTAUTH, dns.rcode.REFUSED)
 
 @dataclass(frozen=True)
 class Key:
-    """A TSIG key: name, algorithm (of ALGORITHMS) and the secret in base64. Its text form does not show the secret."""
+    """A TSIG key: name, algorithm (of module.ALGORITHMS) and the secret in base64. Its text form does not show the secret."""
 
     name: str
     algorithm: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import dns.rcode
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
@@ -25,7 +25,13 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider impor
     Zone,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have
-from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import KEY_RCODES, Connection, NoAnswerError
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import (
+    KEY_RCODES,
+    Connection,
+    Key,
+    NoAnswerError,
+    Server,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.registry import LABEL
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.sets import (
     Contents,
@@ -48,6 +54,21 @@ BATCH = 200
 LIMITS = Limits(batch=BATCH, records=0, comment=160, tags=False)
 #: A prerequisite does not hold (RFC 2136 §3.2): the zone is not as it was read.
 STALE_RCODES = (dns.rcode.YXDOMAIN, dns.rcode.YXRRSET, dns.rcode.NXDOMAIN, dns.rcode.NXRRSET)
+
+
+def connection_of(params: Mapping[str, Any]) -> Connection:
+    """A connection from a module's arguments (see :func:`.module.server_spec`). Raises MailsteadError."""
+    key = Key(params["key_name"], params["key_algorithm"], params["key_secret"])
+    problems: List[Problem] = []
+    try:
+        key.tsig()
+    except ValueError as error:
+        problems.append(Problem("MS-DNS-075", f"key {key.name}", str(error), "Copy name and secret again, whole."))
+    if not 1 <= params["port"] <= 65535:
+        problems.append(Problem("MS-DNS-075", "port", f"there is no port {params['port']}", "DNS is at port 53."))
+    if problems:
+        raise MailsteadError(problems)
+    return Connection(Server(params["server"], params["port"], key), float(params["timeout"]))
 
 
 class UpdateProvider:
@@ -105,6 +126,9 @@ class UpdateProvider:
         if rcode != dns.rcode.NOERROR:
             raise self._not_taken(zone.name, rcode)
         return self._seen(zone.name, before, after, batch)
+
+    def close(self) -> None:
+        """Nothing is kept open between exchanges."""
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
