@@ -77,6 +77,24 @@ options:
               - Present in a plan's records whose value is not known yet. Such a record is passed over in earlier phases and
                 a mistake in its own.
             type: dict
+          bare:
+            description:
+              - Makes it somebody else's record that is put back exactly so, without our mark. What an undo needs.
+            type: dict
+            suboptions:
+              comment:
+                description: Its comment.
+                type: str
+                default: ""
+              tags:
+                description: Its tags.
+                type: list
+                elements: str
+                default: []
+              proxied:
+                description: Whether it is proxied.
+                type: bool
+                default: false
       foreign:
         description:
           - What to do with somebody else's records where ours have to go.
@@ -113,6 +131,11 @@ options:
             type: str
             choices: [merge, adopt, replace, fail]
             default: fail
+      yields:
+        description: Ids of records without our mark that give way to ours all the same. What an undo needs.
+        type: list
+        elements: str
+        default: []
   through_phase:
     description:
       - Publish the records of the phases up to this one. Those of later phases are neither created nor deleted, and records
@@ -160,27 +183,38 @@ options:
     default: 2048
   allow:
     description:
-      - Guards to override, by name.
-      - V(cname_conflict), a CNAME beside other data. V(delegation), a name at or below a delegation.
-        V(duplicate_policy), two SPF, DMARC, MTA-STS or TLS-RPT records. V(spf_all), an SPF record that ends in C(+all).
-        V(spf_lookups), more than ten look-ups. V(dkim_key), no good key in a DKIM record. V(txt_size), a text that is too
-        long. V(proxied_host), a proxied mail host. V(last_mx), a name loses its last MX. V(mx_alias), an MX or SRV that points
-        to a CNAME. V(delete_limit), more deletions than allowed. V(quota), more records than the plan holds.
+      - Guards to override, by name. What then happens is said with each.
+      - "V(cname_conflict), a CNAME beside other data: both are sent. V(delegation), a name at or below a delegation: it is
+        published where nobody asks for it. V(duplicate_policy), two SPF, DMARC, MTA-STS or TLS-RPT records at a name: both
+        stand, and receivers use none. V(spf_all), an SPF record that ends in C(+all). V(spf_lookups), an SPF record that
+        costs receivers more than ten look-ups, those inside its includes counted. V(spf_void), one that leads to more than
+        two names without an answer. V(dkim_key), no good key in a DKIM record. V(txt_size), a text that is too long.
+        V(mx_alias), an MX or SRV that points to a CNAME. Each of these is then published as it is."
+      - "V(proxied_host), a mail host behind an HTTP proxy: the proxy stays. V(last_mx), a name loses its last MX.
+        V(delete_limit), more deletions than allowed. V(quota), more records than the plan holds: they are sent, and the host
+        may refuse them. V(other_instance), in O(mode=zone) records of another O(instance): they are deleted, too."
+      - "Nothing can make these happen, so the wanted record is left out, with a warning: V(outside_zone), a name outside of
+        the zone; V(ns_soa), the zone's own NS and SOA; V(read_only), a record that the host keeps itself (Email Routing)."
     type: list
     elements: str
     choices:
+      - outside_zone
+      - ns_soa
       - cname_conflict
       - delegation
       - duplicate_policy
       - spf_all
       - spf_lookups
+      - spf_void
       - dkim_key
       - txt_size
       - proxied_host
       - last_mx
       - delete_limit
       - mx_alias
+      - read_only
       - quota
+      - other_instance
     default: []
   snapshots:
     description:
@@ -204,5 +238,5 @@ options:
     elements: str
     default: []
 requirements:
-  - dnspython, with O(wait_authoritative=true) or O(stages)
+  - dnspython, with O(wait_authoritative=true) or O(stages), and to count the look-ups inside the includes of SPF records
 """

@@ -37,6 +37,13 @@ options:
       - Taken from the environment variable E(CLOUDFLARE_API_TOKEN) when not given.
     type: str
     required: true
+  tags:
+    description:
+      - Tag our records C(mailstead:<instance>) beside the mark in the comment, in zones whose plan has tags. A record whose
+        comment was edited by hand is then still known as ours.
+      - The plan is known of zones that were looked up by name, and of those that hold tags already.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - mailstead.stack.cloudflare
   - mailstead.stack.dns_zones
@@ -182,7 +189,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns import module 
 
 
 def argument_spec() -> Dict[str, Any]:
-    return {**client_spec(), **zones.argument_spec()}
+    return {**client_spec(), "tags": {"type": "bool", "default": True}, **zones.argument_spec()}
 
 
 def main() -> None:

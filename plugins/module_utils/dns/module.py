@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
@@ -27,13 +27,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
-
-GATE_ERROR = None
-try:
-    from ansible_collections.mailstead.stack.plugins.module_utils.dns.gate import gates_of, name_servers, wait_published
-except ImportError:
-    GATE_ERROR = traceback.format_exc()
 
 POLICIES = ["merge", "adopt", "replace", "fail"]
 MODES = ["create_only", "owned", "names", "zone"]
@@ -60,6 +55,14 @@ def zones_spec() -> Dict[str, Any]:
         "role": {"type": "str", "required": True},
         "reason": {"type": "str", "default": ""},
         "deferred": {"type": "dict"},
+        "bare": {
+            "type": "dict",
+            "options": {
+                "comment": {"type": "str", "default": ""},
+                "tags": {"type": "list", "elements": "str", "default": []},
+                "proxied": {"type": "bool", "default": False},
+            },
+        },
     }
     policies = dataclasses.asdict(ForeignPolicy())
     foreign = {field: {"type": "str", "choices": POLICIES, "default": value} for field, value in policies.items()}
@@ -70,6 +73,7 @@ def zones_spec() -> Dict[str, Any]:
         "confirm": {"type": "str"},
         "records": {"type": "list", "elements": "dict", "default": [], "options": record},
         "foreign": {"type": "dict", "default": {}, "options": foreign},
+        "yields": {"type": "list", "elements": "str", "default": []},
     }
     return {"type": "list", "elements": "dict", "required": True, "options": zone}
 
@@ -93,8 +97,8 @@ def argument_spec() -> Dict[str, Any]:
     }
 
 
-def options(params: Dict[str, Any]) -> Options:
-    """The options of a run from the arguments."""
+def options(params: Dict[str, Any], spf_fetch: Optional[Fetch] = None) -> Options:
+    """The options of a run from the arguments; spf_fetch: see Options."""
     return Options(
         instance=params["instance"],
         mode=params["mode"],
@@ -103,6 +107,8 @@ def options(params: Dict[str, Any]) -> Options:
         max_delete=params["max_delete"],
         max_delete_percent=params["max_delete_percent"],
         dkim_min_rsa_bits=params["dkim_min_rsa_bits"],
+        tags=params.get("tags", False),
+        spf_fetch=spf_fetch,
     )
 
 
@@ -122,7 +128,8 @@ def make_tasks(zones: Sequence[Dict[str, Any]], provider: str) -> List[ZoneTask]
         }
         wants = tuple(wants_from_data(name, zone["records"]))
         confirmed = (zone["confirm"] or "").lower().rstrip(".") == name
-        tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed))
+        yields = frozenset(zone["yields"])
+        tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed, yields))
     if problems:
         raise MailsteadError(problems)
     return tasks
@@ -143,6 +150,35 @@ def _zone_problems(zone: Dict[str, Any], name: str, provider: str, known: Sequen
             where = f"zone {name}: {record['type']} {record['name']}"
             problems.append(Problem("MS-DNS-002", where, what, "List it under its own zone."))
     return problems
+
+
+# -- asking the DNS ---------------------------------------------------------------------------------------------------
+
+
+def _gate() -> Any:
+    """The module that asks name servers. Loaded when needed: dnspython takes as long to load as a short run takes."""
+    from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate  # noqa: PLC0415
+
+    return gate
+
+
+class SpfAnswers:
+    """What SPF records depend on, asked when the first one is about to be written.
+
+    missing: whether something was to be asked and dnspython is not there to ask it.
+    """
+
+    def __init__(self) -> None:
+        self._live: Optional[Fetch] = None
+        self.missing = False
+
+    def __call__(self, questions: Sequence[Question]) -> Mapping[Question, Answer]:
+        try:
+            from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf_lookup  # noqa: PLC0415
+        except ImportError:
+            return dict.fromkeys(questions, ("error", ()))
+        self._live = self._live or spf_lookup.LiveAnswers()
+        return self._live(questions)
 
 
 # -- waiting for the authoritative servers ---------------------------------------------------------------------------
@@ -174,14 +210,15 @@ class Waiting:
             records = published(result.reached or result.diff, roles)
             shown[name] = [r for r in records if (name, r.key) not in self._seen]
         servers = {r.task.name: self._servers(r) for r in results if shown[r.task.name]}
-        self.asked = max(self.asked, wait_published(gates_of(shown, servers), self._deadline))
+        gate = _gate()
+        self.asked = max(self.asked, gate.wait_published(gate.gates_of(shown, servers), self._deadline))
         self._seen |= {(zone, record.key) for zone, records in shown.items() for record in records}
 
     def _servers(self, result: ZoneResult) -> Sequence[str]:
         if not result.zone.name_servers:
             result.zone = self._provider.identify(result.zone)
         # A login for DNS alone may not be told; the delegation says the same.
-        return result.zone.name_servers or name_servers(result.task.name)
+        return result.zone.name_servers or tuple(_gate().name_servers(result.task.name))
 
 
 # -- a run -----------------------------------------------------------------------------------------------------------
@@ -248,10 +285,11 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
     params = module.params
     waiting = Waiting(provider, float(params["wait_deadline"]))
     snapshots = Snapshots(params["snapshots"] or "", name, params["instance"])
+    answers = SpfAnswers()
     results = reconcile(
         provider,
         make_tasks(params["zones"], name),
-        options(params),
+        options(params, answers),
         module.check_mode,
         params["stages"],
         waiting.gate,
@@ -260,6 +298,8 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
     for result in results:
         for note in dict.fromkeys((*result.diff.notes, *result.notes)):
             module.warn(f"zone {result.task.name}: {note}")
+    if answers.missing:
+        module.warn("dnspython is missing on this host: look-ups inside the includes of SPF records are not counted")
     out: Dict[str, Any] = {"changed": any(r.diff.changes for r in results)}
     if params["wait_authoritative"] and not module.check_mode:
         try:
@@ -279,8 +319,11 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
 def run_module(module: AnsibleModule, connect: Callable[[], ClosableProvider], name: str) -> None:
     """The whole of a module: connect, run, and end it with its result or with everything that is wrong."""
     params = module.params
-    if GATE_ERROR and (params["wait_authoritative"] or (params["stages"] and not module.check_mode)):
-        module.fail_json(msg=missing_required_lib("dnspython"), exception=GATE_ERROR)
+    if params["wait_authoritative"] or (params["stages"] and not module.check_mode):
+        try:
+            _gate()
+        except ImportError:
+            module.fail_json(msg=missing_required_lib("dnspython"), exception=traceback.format_exc())
     provider: Optional[ClosableProvider] = None
     try:
         provider = connect()

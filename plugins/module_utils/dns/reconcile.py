@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine
@@ -41,7 +41,8 @@ R = TypeVar("R")
 class ZoneTask:
     """A zone to bring in line: name in canonical form, id optional, the full wanted set, the zone's foreign policy.
 
-    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone).
+    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). yields: ids of
+    unmarked records that give way to ours all the same.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ZoneTask:
     id: str = ""
     foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
     confirmed: bool = False
+    yields: FrozenSet[str] = frozenset()
 
 
 @dataclass
@@ -155,13 +157,16 @@ def _find(provider: ZoneProvider, tasks: Sequence[ZoneTask], options: Options) -
 
 
 def _options(options: Options, task: ZoneTask) -> Options:
-    return options.for_zone(foreign=task.foreign)
+    return options.for_zone(foreign=task.foreign, confirmed=task.confirmed, yields=task.yields)
 
 
 def _zone_options(options: Options, task: ZoneTask, zone: Zone, records: Sequence[Have]) -> Options:
-    """A zone that holds longer comments than its host is known to take does take them: nobody's words are cut."""
+    """What a zone already holds, long comments or tags, it takes, even where its host does not say so."""
     longest = max((len(r.comment) for r in records), default=0)
-    return _options(options, task).for_zone(comment_limit=max(zone.limits.comment, longest))
+    return _options(options, task).for_zone(
+        comment_limit=max(zone.limits.comment, longest),
+        tags=options.tags and (zone.limits.tags or any(r.tags for r in records)),
+    )
 
 
 def _examine(provider: ZoneProvider, task: ZoneTask, zone: Zone, options: Options, phases: Sequence[str]) -> ZoneResult:

@@ -36,6 +36,37 @@ def test_names_stay_together_addresses_come_first_and_mere_deletions_last() -> N
     assert batches([], 200) == []
 
 
+def test_of_one_phase_hosts_come_before_what_points_to_them() -> None:
+    changes = [
+        Change("create", None, Have(name, rtype, content, 300), "", "delivery")
+        for name, rtype, content in (
+            ("_a.example.com", "SRV", "0 1 993 example.com"),
+            ("_mta-sts.example.com", "TXT", "v=STSv1; id=1"),
+            ("example.com", "A", "192.0.2.1"),
+            ("example.com", "MX", "10 mail.example.com"),
+            ("mail.example.com", "A", "192.0.2.1"),
+        )
+    ]
+    names = [c.record.name for part in batches(changes, 2) for c in part]
+    assert names == ["mail.example.com", "example.com", "example.com", "_a.example.com", "_mta-sts.example.com"]
+
+
+def test_a_host_keeps_its_address_until_nothing_points_to_it() -> None:
+    def gone(name: str, rtype: str, content: str) -> Change:
+        return Change("delete", Have(name, rtype, content, 3600, f"{rtype} {name}"), None, "")
+
+    changes = [
+        gone("a.example.com", "A", "192.0.2.1"),
+        gone("b.example.com", "A", "192.0.2.1"),
+        Change("create", None, Have("b.example.com", "CAA", '0 issue ";"', 3600), "", "policy"),
+        gone("example.com", "MX", "10 a.example.com"),
+        gone("example.com", "A", "192.0.2.1"),
+        gone("z.example.com", "TXT", "x"),
+    ]
+    names = [[c.record.name for c in part] for part in batches(changes, 2)]
+    assert names == [["z.example.com"], ["example.com"] * 2, ["a.example.com"], ["b.example.com"] * 2]
+
+
 def test_more_than_a_batch_at_one_name_adds_before_it_deletes() -> None:
     changes = [delete("a.example.com", n) for n in range(3)] + [
         create("a.example.com", "address", f"192.0.2.{n}") for n in range(3)

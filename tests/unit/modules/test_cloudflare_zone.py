@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate, module
+from ansible_collections.mailstead.stack.plugins.module_utils import dns as dns_package
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone
 
 from lab.twins.cloudflare import Twin, TwinConfig
@@ -220,7 +222,9 @@ def test_the_gate_asks_the_zones_name_servers(run: Run, monkeypatch: pytest.Monk
 
 
 def test_without_dnspython_only_the_gate_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GATE_ERROR", "Traceback")
+    monkeypatch.setitem(sys.modules, "dns.query", None)
+    monkeypatch.delitem(sys.modules, gate.__name__)
+    monkeypatch.delattr(dns_package, "gate")
     assert "dnspython" in run(wait_authoritative=True)["msg"]
     assert run()["changed"]
 
