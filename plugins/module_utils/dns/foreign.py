@@ -171,8 +171,9 @@ def decide(ledger: Ledger) -> Set[int]:
         rtype, _name, kind = group
         policy = ledger.policy(rtype, kind)
         if all(w.bare is not None for w in wants):
-            # What is put back for somebody else stands beside other people's records as it did.
-            policy = "merge"
+            # What is put back for somebody else stands beside other people's records as it did; the guards on the zone as
+            # it would be say whether it may.
+            policy = "beside"
         indexes = [i for i in present.get(group, []) if i in ledger.free]
         foreign = [i for i in indexes if not ledger.mine(ledger.have[i])]
         if policy == "replace" or any(w.bare is not None for w in wants):
@@ -190,7 +191,7 @@ def decide(ledger: Ledger) -> Set[int]:
             available |= set(foreign)
         elif policy == "adopt":
             available |= _adopt(ledger, group, foreign)
-        elif kind in SINGLE_KINDS or rtype == "CNAME":
+        elif policy == "merge" and (kind in SINGLE_KINDS or rtype == "CNAME"):
             _problem(ledger, "MS-DNS-035", records, "cannot stand beside ours", _CHOOSE)
     _aliases(ledger, available)
     _look_ahead(ledger, present)

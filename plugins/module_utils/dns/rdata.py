@@ -21,6 +21,7 @@ CHUNK = 255
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _TOKEN = re.compile(r'((?:[^\s"\\]|\\.)*"(?:[^"\\]|\\.)*"|(?:[^\s"\\]|\\.)+)\s*', re.DOTALL)
+_DEVIATIONS = "\u00df\u03c2\u200c\u200d"
 #: The types of the MX 0 . kind of data: how many numbers stand before the rest.
 _NUMBERS_HEX = {"TLSA": 3, "SMIMEA": 3, "SSHFP": 2, "DS": 3}
 
@@ -59,6 +60,9 @@ def _ascii(text: str) -> str:
     if out.endswith("."):
         out = out[:-1]
     if not out.isascii():
+        # Read one way by IDNA 2003 and another by IDNA 2008: they name two different domains (UTS 46 §5).
+        if any(char in _DEVIATIONS for char in out):
+            raise RdataError(f"{text!r} has two ASCII forms (write the A-labels of the one you mean)")
         try:
             out = out.encode("idna").decode("ascii")
         except UnicodeError:
@@ -127,7 +131,8 @@ def _a(content: str) -> str:
 
 def _aaaa(content: str) -> str:
     try:
-        return str(ipaddress.IPv6Address(content.strip()))
+        # Without a scope: it means something on one host only.
+        return str(ipaddress.IPv6Address(content.strip().replace("%", "%%")))
     except ValueError:
         raise RdataError(f"{content!r} is not an IPv6 address") from None
 

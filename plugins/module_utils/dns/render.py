@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, ZoneDiff
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, ZoneDiff, without_ownership
 
 
 def line(record: Have, note: str = "") -> str:
-    """One record: ``name. ttl IN TYPE data ; comment``."""
-    remarks = [r for r in ("proxied" if record.proxied else "", record.comment, note) if r]
+    """One record: ``name. ttl IN TYPE data ; comment``. Of the tags those that only repeat the mark are left out."""
+    tags = ", ".join(without_ownership(record.tags))
+    remarks = [r for r in ("proxied" if record.proxied else "", record.comment, tags and f"tags {tags}", note) if r]
     tail = " ; " + " | ".join(" ".join(r.split()) for r in remarks) if remarks else ""
     return f"{record.name}. {record.ttl} IN {record.type} {rdata.presentation(record.type, record.content)}{tail}"
 

@@ -200,10 +200,10 @@ class _Walk:
         target = term.value.lower().rstrip(".") or domain
         if term.name in ("include", "redirect"):
             return self.nested(target)
+        if term.name == "exists":
+            return self.exists(target)
         if term.name == "ptr":
             self.used.update(_FAMILIES)
-        elif term.name == "exists":
-            self.exists(target)
         elif term.name == "mx":
             self.exchanges(target)
         else:
@@ -224,12 +224,14 @@ class _Walk:
             self.broken.append(f"the record of {target} cannot be read: {error}")
             return False
 
-    def exists(self, target: str) -> None:
+    def exists(self, target: str) -> bool:
+        """Without a macro it is the same for every sender."""
         values = self.look_up(target, "A")
         if values:
             self.used.update(_FAMILIES)
         elif values is not None:
             self.void(_FAMILIES)
+        return bool(values)
 
     def exchanges(self, target: str) -> None:
         values = self.look_up(target, "MX")
