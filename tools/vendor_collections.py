@@ -16,16 +16,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = ROOT / "requirements" / "collections.txt"
 TARGET = ROOT / "build" / "collections"
-WANTED = ("community/docker", "community/library_inventory_filtering_v1")
+WANTED = ("community/docker/", "community/library_inventory_filtering_v1/")
 
 
-def up_to_date() -> bool:
-    stamp = TARGET / "pinned.txt"
+def up_to_date(target: Path) -> bool:
+    stamp = target / "pinned.txt"
     return stamp.exists() and stamp.read_bytes() == PINNED.read_bytes()
 
 
-def main() -> None:
-    if up_to_date():
+def vendor(wanted: tuple[str, ...] = WANTED, target: Path = TARGET) -> None:
+    """Unpack what lies below these paths of ansible_collections into target, unless it is there already."""
+    if up_to_date(target):
         return
     started = time.monotonic()
     print("setup: fetching the collections", flush=True)
@@ -33,16 +34,16 @@ def main() -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         subprocess.run([*command, "--require-hashes", "--dest", directory, "--requirement", str(PINNED)], check=True)
         wheel = next(Path(directory).glob("ansible-*.whl"))
-        shutil.rmtree(TARGET, ignore_errors=True)
-        prefixes = tuple(f"ansible_collections/{name}/" for name in WANTED)
+        shutil.rmtree(target, ignore_errors=True)
+        prefixes = tuple(f"ansible_collections/{name}" for name in wanted)
         with zipfile.ZipFile(wheel) as archive:
             members = [n for n in archive.namelist() if n.startswith(prefixes) and "/tests/" not in n]
             if not members:
-                sys.exit(f"setup: {wheel.name} holds none of {', '.join(WANTED)}")
-            archive.extractall(TARGET, members)
-    shutil.copyfile(PINNED, TARGET / "pinned.txt")
+                sys.exit(f"setup: {wheel.name} holds none of {', '.join(wanted)}")
+            archive.extractall(target, members)
+    shutil.copyfile(PINNED, target / "pinned.txt")
     print(f"setup: collections fetched in {time.monotonic() - started:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    vendor()
