@@ -233,13 +233,13 @@ class Connection:
     def _refused(self, what: str) -> MailsteadError:
         key = self.server.key
         named = f"key {key.name} ({key.algorithm})" if key else "no key"
-        fix = "Compare name, algorithm and secret of the key with the server's, its update rule for the zone, and both clocks."
+        fix = "Compare name, algorithm and secret of the key with the server's, its rules for the zone, and both clocks."
         return MailsteadError.one("MS-DNS-053", f"DNS server {self.server.label}, {named}", what, fix)
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, dns.tsig.PeerBadKey):
-        return "the server does not know the key (BADKEY)"
+        return "the server does not know the key or does not let it do this (BADKEY)"
     if isinstance(error, dns.tsig.PeerBadSignature):
         return "the server computes another signature: the secret or the algorithm differs (BADSIG)"
     if isinstance(error, dns.tsig.PeerBadTime):

@@ -24,9 +24,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link impor
 
 SECRET = base64.b64encode(b"a test's secret of no value what").decode()
 KEY = Key("mailstead-test", "hmac-sha256", SECRET)
-#: A key that may update and nothing else, and one that may do nothing.
+#: Keys that may only update, and only transfer.
 WRITER = Key("mailstead-writer", "hmac-sha256", SECRET)
-IDLER = Key("mailstead-idler", "hmac-sha256", SECRET)
+READER = Key("mailstead-reader", "hmac-sha256", SECRET)
 
 _HEAD = """
 server:
@@ -48,6 +48,9 @@ key:
   - id: write
     key: mailstead-writer
     action: update
+  - id: read
+    key: mailstead-reader
+    action: transfer
 zone:
 """
 _KEY = """  - id: {name}
@@ -59,7 +62,7 @@ _ZONE = """
     storage: {directory}
     file: {name}.zone
     dnssec-signing: {signed}
-    acl: [all, write]
+    acl: [all, write, read]
 """
 _FILE = """@ 3600 SOA ns1.example.net. hostmaster.example.net. 1 10000 2400 604800 60
 @ 86400 NS ns1.example.net.
@@ -78,7 +81,7 @@ class Knot:
 
     def __init__(self, directory: Path, zones: Sequence[str], unsigned: Sequence[str] = ()) -> None:
         self.port, self.directory, self.zones = free_port(), directory, tuple(zones)
-        keys = "".join(_KEY.format(**dataclasses.asdict(key)) for key in (KEY, WRITER, IDLER))
+        keys = "".join(_KEY.format(**dataclasses.asdict(key)) for key in (KEY, WRITER, READER))
         text = _HEAD.format(directory=directory, port=self.port, keys=keys)
         for name in zones:
             text += _ZONE.format(name=name, directory=directory, signed="off" if name in unsigned else "on")
