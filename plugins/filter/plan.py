@@ -21,6 +21,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import edge_config, home_config, server_config
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import SECRETS as PTR_SECRETS
 
 
 def zones_wanted(plan: dict[str, Any], facts: dict[str, Any], through_phase: str) -> list[dict[str, Any]]:
@@ -147,8 +148,8 @@ def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
 
 
 def ptr_secret_refs(plan: dict[str, Any]) -> list[str]:
-    """References to the keys of the reverse zones."""
-    return sorted({value for p in plan["ptr"] for key, value in p["options"] if key == "secret"})
+    """References to the credentials by which reverse records are set."""
+    return sorted({value for p in plan["ptr"] for key, value in p["options"] if key in PTR_SECRETS})
 
 
 def ptr_wanted(plan: dict[str, Any], secrets: dict[str, str]) -> list[dict[str, Any]]:
@@ -156,9 +157,10 @@ def ptr_wanted(plan: dict[str, Any], secrets: dict[str, str]) -> list[dict[str, 
     out = []
     for entry in plan["ptr"]:
         options = dict(entry["options"])
-        reference = options.pop("secret", None)
-        wanted = {k: entry[k] for k in ("address", "name", "host", "provider")}
-        out.append({**wanted, "options": options, "secret": secrets[reference] if reference else None})
+        references = {key: options.pop(key, None) for key in PTR_SECRETS}
+        wanted = {key: entry[key] for key in ("address", "name", "host", "provider")}
+        credentials = {key: secrets[reference] if reference else None for key, reference in references.items()}
+        out.append({**wanted, "options": options, **credentials})
     return out
 
 

@@ -73,12 +73,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Ptr:
+    """Who sets the reverse records. options: the provider's words that were given; of a secret, where it is."""
+
     provider: str
-    server: str = ""
-    zone: str = ""
-    key_name: str = ""
-    key_algorithm: str = "hmac-sha256"
-    secret: str = ""
+    options: Tuple[Tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

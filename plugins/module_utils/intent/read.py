@@ -392,13 +392,6 @@ def _mail_hosts(intent: model.Intent, reading: Reading) -> None:
                 )
             if value:
                 seen[value] = host.name
-        ptr = host.mail_host.ptr
-        if ptr.provider == "rfc2136":
-            for key in ("server", "zone", "key_name", "secret"):
-                if not getattr(ptr, key):
-                    reading.note(
-                        "MS-INT-002", f"{path}.ptr", None, f"'{key}' is missing for provider rfc2136", f"add `{key}:`"
-                    )
 
 
 def _one_sts_policy(intent: model.Intent, reading: Reading) -> None:

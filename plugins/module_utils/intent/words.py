@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import DomainName, IPAddress, MailAddress
@@ -21,6 +22,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes impo
     Size,
     Text,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import PROVIDERS as PTR_PROVIDERS
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.panels import NAMES as PANELS
 
 DAY = 86400
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -228,24 +231,74 @@ DOMAIN_KEYS: Dict[str, Key] = {
     "migrate": Key(Anything(), unsupported=LATER),
 }
 
-PTR = Mapped(
+
+@dataclass
+class ByProvider(Mapped):
+    """A mapping whose words depend on its ``provider``. words: for each, those it needs, then those with a default."""
+
+    words: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = field(default_factory=dict)
+
+    def read(self, raw: Any, path: str, reading: Any) -> Any:
+        value = super().read(raw, path, reading)
+        if value is self.fallback or value.provider not in self.words:
+            return value
+        given = raw if isinstance(raw, Mapping) else {}
+        needed, optional = self.words[value.provider]
+        for word in needed:
+            if given.get(word) is None:
+                what = f"'{word}' is missing for provider {value.provider}"
+                reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to {self.name}")
+        takes = ", ".join((*needed, *optional))
+        for word in (w for w in given if w not in (*needed, *optional)):
+            others = [p for p, words in self.words.items() if word in (*words[0], *words[1])]
+            if others:
+                fix = f"leave it out, or write `provider: {others[0]}`; {value.provider} takes {takes}"
+                what = f"'{word}' is a word of provider {' and '.join(others)}"
+                reading.note("MS-INT-032", f"{path}.{word}", raw, what, fix)
+        return value
+
+
+#: The words of each provider of reverse records. A reverse zone of one's own is named in full here.
+PTR_WORDS = {name: (takes.required, takes.optional) for name, takes in PTR_PROVIDERS.items()}
+PTR_WORDS["rfc2136"] = (("server", "zone", "key_name", "secret"), ("key_algorithm",))
+
+
+def _ptr(provider: str, **given: str) -> model.Ptr:
+    return model.Ptr(provider, tuple(sorted((key, value) for key, value in given.items() if value)))
+
+
+PTR = ByProvider(
+    words=PTR_WORDS,
     name="ptr",
     shorthand="provider",
-    build=model.Ptr,
+    build=_ptr,
     fallback=model.Ptr(provider="manual"),
     keys={
         "provider": Key(
-            Text(choices=("manual", "rfc2136"), fallback="manual"),
+            Text(choices=tuple(PTR_WORDS), fallback="manual"),
             default="manual",
-            doc="who sets the reverse record; manual prints what to do",
+            doc="who sets the reverse record: the account that the address is rented with, a name server of your own "
+            "(rfc2136), or you (manual prints what to do)",
         ),
-        "server": Key(Text(wanted="the name or address of the reverse zone's primary"), default=""),
-        "zone": Key(DomainName(), default="", doc="the reverse zone"),
-        "key_name": Key(Text(), default="", doc="TSIG key"),
+        "panel": Key(Text(choices=PANELS), default="", doc="manual: the hoster whose panel the steps are for"),
+        "token": Key(Secret(), default="", doc="hcloud, linode, vultr: API token that may change the address"),
+        "region": Key(
+            Text(pattern=r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", wanted="a region such as eu-central-1"),
+            default="",
+            doc="aws: where the Elastic IP address is",
+        ),
+        "access_key": Key(Text(), default="", doc="aws: id of the access key"),
+        "secret_key": Key(Secret(), default="", doc="aws: secret access key"),
+        "session_token": Key(Secret(), default="", doc="aws: what comes with temporary keys"),
+        "server": Key(
+            Text(wanted="the name or address of the reverse zone's primary"), default="", doc="rfc2136: the primary"
+        ),
+        "zone": Key(DomainName(), default="", doc="rfc2136: the reverse zone"),
+        "key_name": Key(Text(), default="", doc="rfc2136: TSIG key"),
         "key_algorithm": Key(
-            Text(choices=("hmac-sha256", "hmac-sha384", "hmac-sha512"), fallback="hmac-sha256"), default="hmac-sha256"
+            Text(choices=TSIG_ALGORITHMS, fallback="hmac-sha256"), default="", doc="rfc2136: hmac-sha256 by default"
         ),
-        "secret": Key(Secret(), default="", doc="TSIG secret"),
+        "secret": Key(Secret(), default="", doc="rfc2136: TSIG secret, in base64"),
     },
 )
 
@@ -278,27 +331,8 @@ DNS_WORDS: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "rfc2136": (("server", "key_name", "secret"), ("port", "key_algorithm")),
 }
 
-
-class DnsHost(Mapped):
-    """A host of zones: each provider has words of its own."""
-
-    def read(self, raw: Any, path: str, reading: Any) -> Any:
-        host = super().read(raw, path, reading)
-        if host is self.fallback or host.provider not in DNS_WORDS:
-            return host
-        needed, optional = DNS_WORDS[host.provider]
-        for word in needed:
-            if raw.get(word) is None:
-                what = f"'{word}' is missing for provider {host.provider}"
-                reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to dns")
-        for other, words in DNS_WORDS.items():
-            for word in (w for w in (*words[0], *words[1]) if other != host.provider and w in raw):
-                fix = f"leave it out, or write `provider: {other}`; {host.provider} takes {', '.join((*needed, *optional))}"
-                reading.note("MS-INT-032", f"{path}.{word}", raw, f"'{word}' is a word of provider {other}", fix)
-        return host
-
-
-DNS = DnsHost(
+DNS = ByProvider(
+    words=DNS_WORDS,
     name="dns",
     build=model.Dns,
     fallback=model.Dns(provider=""),

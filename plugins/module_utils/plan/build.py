@@ -201,9 +201,7 @@ def _edge(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan])
 
 def _ptr(intent: intent_model.Intent, edge: EdgePlan) -> List[PtrPlan]:
     ptr = _mail_host(intent, edge.host).ptr
-    given = {k: getattr(ptr, k) for k in ("server", "zone", "key_name", "key_algorithm", "secret") if getattr(ptr, k)}
-    options = tuple(sorted(given.items())) if ptr.provider != "manual" else ()
-    return [PtrPlan(a, edge.mail_name, edge.host, ptr.provider, options) for a in (edge.ipv4, edge.ipv6) if a]
+    return [PtrPlan(a, edge.mail_name, edge.host, ptr.provider, ptr.options) for a in (edge.ipv4, edge.ipv6) if a]
 
 
 def _zone_of(intent: intent_model.Intent, name: str) -> str:
