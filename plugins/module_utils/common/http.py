@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One HTTP exchange with the API, over a connection that is kept alive. Standard library only.
+"""One HTTP exchange with an API, over a connection that is kept alive. Standard library only.
 
 TLS uses the system's authorities, or those named by ``SSL_CERT_FILE``/``SSL_CERT_DIR``; proxies come from the usual
 environment variables.
@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 
+#: Cloudflare's, the API that is asked most; others name their own.
 DEFAULT_URL = "https://api.cloudflare.com/client/v4"
 #: The largest answer that is read, in bytes; 5,000 records are about 4 MB.
 MAX_ANSWER = 64 * 1024 * 1024
@@ -54,10 +55,15 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """A keep-alive connection to base_url; not to be shared between threads. timeout: seconds per read or connect."""
+    """A keep-alive connection to base_url; not to be shared between threads. timeout: seconds per read or connect.
 
-    def __init__(self, base_url: str = DEFAULT_URL, timeout: float = 30.0) -> None:
-        self.url = check_base_url(base_url)
+    Raises MailsteadError for a URL that check_base_url does not take.
+    """
+
+    def __init__(
+        self, base_url: str = DEFAULT_URL, timeout: float = 30.0, code: str = "MS-CF-013", usual: str = DEFAULT_URL
+    ) -> None:
+        self.url = check_base_url(base_url, code, usual)
         self._parts = urlsplit(self.url)
         self._timeout = timeout
         self._connection: Optional[http.client.HTTPConnection] = None
@@ -114,15 +120,18 @@ class HttpTransport:
         return tunnel
 
 
-def check_base_url(url: str) -> str:
-    """The URL without a trailing slash. Raises MailsteadError: the token must not travel unencrypted over a network."""
+def check_base_url(url: str, code: str = "MS-CF-013", usual: str = DEFAULT_URL) -> str:
+    """The URL without a trailing slash. Raises MailsteadError: the token must not travel unencrypted over a network.
+
+    code: of that error; usual: the API's own URL, for its words.
+    """
     parts = urlsplit(url)
     loopback = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
     safe = parts.scheme == "https" or (parts.scheme == "http" and loopback)
     if safe and parts.hostname and not parts.query and not parts.username:
         return url.rstrip("/")
     what = f"{url!r} cannot be used: the token would travel in clear text, or it is no plain URL"
-    raise MailsteadError.one("MS-CF-013", "base_url", what, f"Use an https:// URL; the usual one is {DEFAULT_URL}.")
+    raise MailsteadError.one(code, "base_url", what, f"Use an https:// URL; the usual one is {usual}.")
 
 
 def _is_loopback(host: str) -> bool:

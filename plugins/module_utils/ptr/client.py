@@ -28,7 +28,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.http import
 )
 
 READ_TRIES = 4
-#: How often a change is tried while the vendor says that something else is under way there.
+#: How often a change is tried while something else is under way at the vendor's, or no connection can be made.
 BUSY_TRIES = 5
 #: Seconds one run waits for a vendor's rate limit altogether.
 RATE_BUDGET = 120.0
@@ -159,6 +159,10 @@ class Client:
             except RefusedError as error:
                 if attempt == BUSY_TRIES or not self.api.busy(error.refusal):
                     raise
+            except TransportError as error:
+                # No connection was made: there is nothing that could have been applied.
+                if attempt == BUSY_TRIES:
+                    raise self._unreachable(str(error), request) from error
             self._back_off(attempt)
         raise AssertionError("the last try returns or raises")  # pragma: no cover
 
@@ -187,7 +191,7 @@ class Client:
         except TransportError as error:
             if error.sent:
                 raise UnclearError(self.clean(f"{request}: {error}")) from error
-            raise self._unreachable(str(error), request) from error
+            raise
         if answer.status >= 500:
             raise UnclearError(f"{request}: HTTP status {answer.status}")
         try:
