@@ -25,8 +25,8 @@ HOST = Entry(MARK, "A", "mail.example.com", 3600, digest(b"1"))
 SPF = Entry(Mark("mailstead", "spf", ("0a1b2", "c3d4e")), "TXT", ZONE, 300, digest(b"v=spf1"))
 
 
-def have(content: str, name: str = "mail.example.com", rtype: str = "A", **more: str) -> Have:
-    return Have(name, rtype, content, 3600, id=f"{rtype} {name} {content}", **more)
+def have(content: str, name: str = "mail.example.com", rtype: str = "A", comment: str = "") -> Have:
+    return Have(name, rtype, content, 3600, id=f"{rtype} {name} {content}", comment=comment)
 
 
 def claimed(entries: list[Entry], *records: Have) -> dict[str, Entry]:
