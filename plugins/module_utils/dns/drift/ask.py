@@ -14,7 +14,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import ProbeError
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.dns import delegation
@@ -48,12 +48,20 @@ class Target:
     """A zone to look at. id: the provider's, if given. The other fields are those of :class:`.views.ZoneView`."""
 
     zone: str
-    provider: str
     wants: Tuple[Want, ...]
     unknown: Tuple[Want, ...] = ()
     mistakes: Tuple[Problem, ...] = ()
     id: str = ""
     options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Who keeps zones. name: for people; provider: None when it cannot be asked at all, for the reasons in problems."""
+
+    name: str
+    provider: Optional[ZoneProvider]
+    problems: Tuple[Problem, ...] = ()
 
 
 @dataclass
@@ -87,20 +95,21 @@ class Found:
     problems: Tuple[Problem, ...] = ()
 
 
-def look_at_all(targets: Sequence[Target], providers: Mapping[str, ZoneProvider], asker: Asker) -> List[ZoneView]:
-    """The views in the order of the targets; providers by name. One look-up per provider serves all of its zones."""
-    found: Dict[str, Found] = {}
-    for name, provider in providers.items():
-        found.update(_find([t for t in targets if t.provider == name], provider))
-    with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(targets)))) as pool:
-        return list(pool.map(lambda t: look(t, found.get(t.zone, Found()), providers.get(t.provider), asker), targets))
+def look_at_all(hosts: Sequence[Tuple[Host, Sequence[Target]]], asker: Asker) -> List[ZoneView]:
+    """The views of all hosts' zones. One look-up per host serves all of its zones."""
+    jobs: List[Tuple[Host, Target, Found]] = []
+    for host, targets in hosts:
+        found = _find(host, targets)
+        jobs += [(host, target, found[target.zone]) for target in targets]
+    with ThreadPoolExecutor(max_workers=max(1, min(WORKERS, len(jobs)))) as pool:
+        return list(pool.map(lambda job: _look(job[0], job[1], job[2], asker), jobs))
 
 
-def look(target: Target, found: Found, provider: Optional[ZoneProvider], asker: Asker) -> ZoneView:
+def _look(host: Host, target: Target, found: Found, asker: Asker) -> ZoneView:
     """Everything that can be known of a zone. Never raises for what the outside does: that is part of the view."""
     view = ZoneView(
         target.zone,
-        target.provider,
+        host.name,
         target.wants,
         target.unknown,
         target.mistakes,
@@ -108,8 +117,8 @@ def look(target: Target, found: Found, provider: Optional[ZoneProvider], asker: 
         problems=found.problems,
         options=target.options,
     )
-    if provider is not None and found.zone is not None:
-        view = _read(view, found.zone, provider)
+    if host.provider is not None and found.zone is not None:
+        view = _read(view, found.zone, host.provider)
     at = _delegation(asker.client, view.zone)
     assigned = view.live.name_servers if view.live is not None else ()
     names = {**dict.fromkeys(assigned, False), **dict.fromkeys(at.ns, True)}
@@ -124,18 +133,18 @@ def look(target: Target, found: Found, provider: Optional[ZoneProvider], asker: 
 # -- the provider ----------------------------------------------------------------------------------------------------
 
 
-def _find(targets: Sequence[Target], provider: ZoneProvider) -> Dict[str, Found]:
-    if not targets:
-        return {}
+def _find(host: Host, targets: Sequence[Target]) -> Dict[str, Found]:
+    if host.provider is None:
+        return {t.zone: Found(problems=host.problems) for t in targets}
     try:
-        zones, problems = provider.find([(t.zone, t.id) for t in targets])
+        zones, problems = host.provider.find([(t.zone, t.id) for t in targets])
     except MailsteadError as error:
         return {t.zone: Found(problems=error.problems) for t in targets}
     out: Dict[str, Found] = {}
     for target in targets:
         zone = zones.get(target.zone)
         mine = tuple(p for p in problems if p.where == f"zone {target.zone}")
-        out[target.zone] = Found(zone, zone is None, () if zone is not None else mine or tuple(problems))
+        out[target.zone] = Found(zone) if zone is not None else Found(absent=True, problems=mine or tuple(problems))
     return out
 
 
