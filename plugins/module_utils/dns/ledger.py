@@ -21,6 +21,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     words_of,
 )
 
+#: Characters of an old value that a reason repeats.
+SHOWN = 60
 #: (type, name, kind): records of one group compete for one place.
 Group = Tuple[str, str, str]
 
@@ -157,9 +159,14 @@ class Ledger:
 
 def _differences(before: Have, after: Have) -> str:
     words = {
-        "content": f"was {before.content!r}" if before.type == "TXT" else f"was {before.content}",
+        "content": f"was {_shown(before)}",
         "ttl": f"time to live was {before.ttl}",
         "proxied": "was proxied",
     }
     fields = Change("update", before, after, "").fields()
     return ", ".join(words[f] for f in fields if f in words) or "mark"
+
+
+def _shown(record: Have) -> str:
+    text = repr(record.content) if record.type == "TXT" else record.content
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -26,8 +26,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
     reconcile,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
 
 POLICIES = ["merge", "adopt", "replace", "fail"]
@@ -312,7 +312,7 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
     if snapshots.paths:
         out["snapshots"] = {"taken": snapshots.taken, "files": sorted(snapshots.paths)}
     if module._diff:
-        out["diff"] = [ansible_diff(r.diff) for r in results if r.diff.changes]
+        out["diff"] = [ansible_diff(r.diff, params["instance"]) for r in results if r.diff.changes]
     return out
 
 
