@@ -27,6 +27,7 @@ AREAS = {
     "DNS": "DNS records",
     "PTR": "Reverse records",
     "STS": "MTA-STS policies",
+    "ER": "Email Routing",
     "CHK": "The verification",
 }
 

@@ -18,11 +18,11 @@ from tools import generated
 ROLES = generated.ROOT / "roles"
 
 
-def spec(role: Path) -> dict[str, Any]:
-    """The specification of a role's main entry point."""
+def specs(role: Path) -> dict[str, Any]:
+    """The specifications of a role's entry points, the main one first."""
     data = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
-    found: dict[str, Any] = data["argument_specs"]["main"]
-    return found
+    found: dict[str, Any] = data["argument_specs"]
+    return {"main": found.pop("main"), **found}
 
 
 def text(value: Any) -> str:
@@ -52,23 +52,20 @@ def rows(options: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         yield from rows(option.get("options", {}), f"{prefix}{name}{'[]' if 'elements' in option else ''}.")
 
 
+def section(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What an entry point does and takes."""
+    yield from (f"{text(entry['short_description'])}.", "", *(f"- {text(p)}" for p in entry["description"]), "")
+    yield from ("| variable | type | default | meaning |", "|---|---|---|---|", *rows(entry.get("options", {})), "")
+
+
 def readme(role: Path) -> str:
-    entry = spec(role)
-    lines = [
-        f"# {role.name}",
-        "",
-        f"{text(entry['short_description'])}.",
-        "",
-        *(f"- {text(p)}" for p in entry["description"]),
-        "",
-        "The playbooks fill the required variables from the plan; the others are yours to set in the inventory.",
-        "",
-        "| variable | type | default | meaning |",
-        "|---|---|---|---|",
-        *rows(entry.get("options", {})),
-        "",
-        "<!-- Made from meta/argument_specs.yml by tools/role_docs.py. -->",
-    ]
+    main, *others = specs(role).items()
+    filled = "The playbooks fill the required variables from the plan; the others are yours to set in the inventory."
+    lines = [f"# {role.name}", "", *section(main[1])]
+    lines[lines.index("| variable | type | default | meaning |") : 0] = [filled, ""]
+    for name, entry in others:
+        lines += [f"## tasks_from: {name}", "", *section(entry)]
+    lines.append("<!-- Made from meta/argument_specs.yml by tools/role_docs.py. -->")
     return "\n".join(lines) + "\n"
 
 

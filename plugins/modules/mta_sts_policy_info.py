@@ -14,6 +14,8 @@ description:
     compares them with what they should be.
   - A gate for publication. Once the id of a policy is in the DNS, senders fetch the policy; one that cannot be fetched, or
     names other exchanges, delays mail.
+  - A policy whose id is published already is not waited for, so that a server that is down holds up no other record. What is
+    wrong with it is warned about.
 attributes:
   check_mode:
     description: Looks once and only warns about what is not served; nothing may have been built yet.
@@ -54,10 +56,20 @@ options:
         description: The seconds for which it must be valid.
         type: int
         required: true
+      zone:
+        description: The zone that holds the policy's id. Needs dnspython.
+        type: str
+        default: ""
+      id:
+        description: The id that is about to be published. Without it, it counts as new.
+        type: str
+        default: ""
   deadline:
     description: How long to wait, in seconds. With V(0) it looks once.
     type: int
     default: 60
+requirements:
+  - dnspython, with O(policies[].id)
 seealso:
   - module: mailstead.stack.cloudflare_zone
 """
@@ -86,20 +98,30 @@ policies:
     body:
       description: The policy as served.
       type: str
+    trouble:
+      description: What is wrong with it; empty when nothing is.
+      type: str
 problems:
   description: What is missing, each with C(code), C(where), C(what) and C(fix).
-  returned: failure, or in check mode
+  returned: always
   type: list
   elements: dict
 """
 
 import dataclasses
+import traceback
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.gate import Expected, wait_served
+from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.gate import Expected, problem_of, wait_served
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import Policy
+
+DNS_ERROR = None
+try:
+    from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.announced import announced
+except ImportError:
+    DNS_ERROR = traceback.format_exc()
 
 
 def argument_spec() -> Dict[str, Any]:
@@ -109,6 +131,8 @@ def argument_spec() -> Dict[str, Any]:
         "mode": {"type": "str", "choices": ["testing", "enforce", "none"], "required": True},
         "mx": {"type": "list", "elements": "str", "required": True},
         "max_age": {"type": "int", "required": True},
+        "zone": {"type": "str", "default": ""},
+        "id": {"type": "str", "default": ""},
     }
     return {
         "policies": {"type": "list", "elements": "dict", "required": True, "options": policy},
@@ -118,21 +142,36 @@ def argument_spec() -> Dict[str, Any]:
 
 def expected(entry: Dict[str, Any]) -> Expected:
     policy = Policy(entry["mode"], tuple(entry["mx"]), entry["max_age"])
-    return Expected(entry["domain"].lower().rstrip("."), tuple(entry["addresses"]), policy)
+    domain = entry["domain"].lower().rstrip(".")
+    return Expected(domain, tuple(entry["addresses"]), policy, entry["zone"], entry["id"])
+
+
+def known(policy: Expected) -> bool:
+    return bool(policy.id and policy.zone and announced(policy))
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     wanted = [expected(entry) for entry in module.params["policies"]]
+    if DNS_ERROR and any(policy.id for policy in wanted):
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=DNS_ERROR)
+    deadline = 0.0 if module.check_mode else float(module.params["deadline"])
     try:
-        served = wait_served(wanted, 0.0 if module.check_mode else float(module.params["deadline"]))
+        served = wait_served(wanted, deadline, announced=known)
     except MailsteadError as error:
         problems = [dataclasses.asdict(p) for p in error.problems]
         if not module.check_mode:
             module.fail_json(msg=str(error), problems=problems)
         module.warn(str(error))
         module.exit_json(changed=False, policies=[], problems=problems)
-    module.exit_json(changed=False, policies=[{"domain": s.domain, "body": s.body} for s in served])
+    found = [problem_of(w, s, 0.0) for w, s in zip(wanted, served) if s.trouble]
+    for problem in found:
+        module.warn(str(problem))
+    module.exit_json(
+        changed=False,
+        policies=[{"domain": s.domain, "body": s.body, "trouble": s.trouble} for s in served],
+        problems=[dataclasses.asdict(p) for p in found],
+    )
 
 
 if __name__ == "__main__":

@@ -26,11 +26,16 @@ FETCH, PAUSE = 10.0, 2.0
 
 @dataclass(frozen=True)
 class Expected:
-    """A domain, the addresses of its policy host (tried in order), and the policy to be found there."""
+    """A domain, the addresses of its policy host (tried in order), and the policy to be found there.
+
+    zone and id: where the policy's id is published, and which; empty when it is always a first announcement.
+    """
 
     domain: str
     addresses: Tuple[str, ...]
     policy: Policy
+    zone: str = ""
+    id: str = ""
 
     @property
     def url(self) -> str:
@@ -49,6 +54,8 @@ class Served:
 
 #: Fetches one policy: the data of the probe ``https``.
 Fetch = Callable[[Expected], Mapping[str, object]]
+#: Whether a policy's id is published already: then senders know the policy, and waiting would hold up other records.
+Announced = Callable[[Expected], bool]
 
 
 def fetch(expected: Expected) -> Mapping[str, object]:
@@ -78,31 +85,41 @@ def look(expected: Expected, data: Mapping[str, object]) -> Served:
 
 
 def wait_served(
-    policies: Sequence[Expected], deadline: float, fetch: Fetch = fetch, clock: Optional[Clock] = None
+    policies: Sequence[Expected],
+    deadline: float,
+    fetch: Fetch = fetch,
+    announced: Optional[Announced] = None,
+    clock: Optional[Clock] = None,
 ) -> List[Served]:
     """Fetch every policy until each is the wanted one. deadline: seconds from now; 0 looks once.
 
-    Raises MailsteadError that says for each missing one what stands in its way.
+    One that is announced already is not waited for; its trouble stands in the result. Raises MailsteadError that says for
+    each of the others what stands in its way.
     """
     clock = clock or Clock()
     end = clock.monotonic() + deadline
     found: Dict[str, Served] = {}
+    missing = list(policies)
+    first = True
     while True:
-        missing = [p for p in policies if p.domain not in found or found[p.domain].trouble]
         if missing:
             with ThreadPoolExecutor(max_workers=min(8, len(missing))) as pool:
                 found.update((s.domain, s) for s in pool.map(lambda p: look(p, fetch(p)), missing))
-        trouble = [found[p.domain] for p in policies if found[p.domain].trouble]
+        missing = [p for p in missing if found[p.domain].trouble]
+        if first and announced:
+            missing = [p for p in missing if not announced(p)]
+        first = False
         left = end - clock.monotonic()
-        if not trouble:
+        if not missing:
             return [found[p.domain] for p in policies]
         if left <= 0:
-            raise MailsteadError([_problem(p, found[p.domain], deadline) for p in policies if found[p.domain].trouble])
+            raise MailsteadError([problem_of(p, found[p.domain], deadline) for p in missing])
         clock.wait(min(PAUSE, left))
 
 
-def _problem(expected: Expected, served: Served, deadline: float) -> Problem:
-    what = f"{expected.url} after {deadline:.0f} s: {served.trouble}"
+def problem_of(expected: Expected, served: Served, waited: float) -> Problem:
+    """What is wrong with a policy, for a person. waited: seconds."""
+    what = f"{expected.url} after {waited:.0f} s: {served.trouble}"
     fix = "Look at the mail server's log and at the way to port 443 (edge, tunnel); then run again."
     if served.code == "MS-STS-002":
         fix = "Run playbooks/server.yml: it gives the server the policy of the plan. Then run again."

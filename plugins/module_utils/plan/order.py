@@ -75,6 +75,8 @@ def sts_policies(plan: MailPlan) -> List[Dict[str, Any]]:
                 "mode": policy.mode,
                 "mx": list(policy.mx),
                 "max_age": policy.max_age,
+                "zone": domain.zone,
+                "id": domain.mta_sts_id,
             }
         )
     return out

@@ -68,6 +68,8 @@ def test_the_policies_are_those_that_domains_announce(plan: MailPlan) -> None:
         "mode": home.mode,
         "mx": list(home.mx),
         "max_age": home.max_age,
+        "zone": "example.com",
+        "id": plan.domains[0].mta_sts_id,
     }
     off = dataclasses.replace(plan, domains=tuple(dataclasses.replace(d, mta_sts="off") for d in plan.domains))
     assert sts_policies(off) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ def load(path: Path) -> Any:
 
 
 def options(role: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = role_docs.spec(role).get("options", {})
-    return found
+    """Those of all entry points."""
+    found = [entry.get("options", {}) for entry in role_docs.specs(role).values()]
+    return {name: option for options in found for name, option in options.items()}
 
 
 def defaults(role: Path) -> dict[str, Any]:
@@ -50,8 +52,9 @@ def test_there_are_roles() -> None:
 def test_every_role_has_its_parts(role: Path) -> None:
     for part in ("meta/argument_specs.yml", "tasks/main.yml", "README.md"):
         assert (role / part).is_file(), f"{role.name} lacks {part}"
-    entry = role_docs.spec(role)
-    assert entry["short_description"] and entry["description"]
+    for point, entry in role_docs.specs(role).items():
+        assert entry["short_description"] and entry["description"]
+        assert (role / "tasks" / f"{point}.yml").is_file(), point
     for name, option in options(role).items():
         assert option.get("description") and option.get("type"), name
         assert option["type"] != "list" or "elements" in option, name
@@ -157,9 +160,19 @@ def test_host_setup_is_handed_secrets_as_secrets(role: Path) -> None:
 
 def masks_itself(task: dict[str, Any]) -> bool:
     """Whether the task's module marks its secret options no_log, so that ansible-core masks their values."""
-    name = next((key for key in task if key.startswith("mailstead.stack.")), "")
-    path = role_docs.ROLES.parent / "plugins/modules" / f"{name.rpartition('.')[2]}.py"
-    return path.is_file() and '"no_log": True' in path.read_text(encoding="utf-8")
+    name = next((key for key in task if key.startswith("mailstead.stack.")), "").rpartition(".")[2]
+    path = role_docs.ROLES.parent / "plugins/modules" / f"{name}.py"
+    if not path.is_file():
+        return False
+    module = importlib.import_module(f"ansible_collections.mailstead.stack.plugins.modules.{name}")
+    if hasattr(module, "argument_spec"):
+        return hides(module.argument_spec())
+    return '"no_log": True' in path.read_text(encoding="utf-8")
+
+
+def hides(options: Any) -> bool:
+    """Whether any option, however deep, is no_log."""
+    return any(o.get("no_log") is True or hides(o.get("options") or {}) for o in options.values())
 
 
 def test_readmes_are_up_to_date() -> None:
