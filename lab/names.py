@@ -60,10 +60,13 @@ class Zone:
 
 
 #: TSIG keys by name. admin belongs to the tests: they break records with it.
-TWIN_KEY, PTR_KEY, ADMIN_KEY = "mailstead-twin", "mailstead-ptr", "mailstead-admin"
+TWIN_KEY, PTR_KEY, OWN_KEY, ADMIN_KEY = "mailstead-twin", "mailstead-ptr", "mailstead-own", "mailstead-admin"
 
 #: Zones of the customer at the DNS provider: nothing in them but what the provider's API publishes.
 TWIN_ZONES = ("example.com", "example.net", "example.me", "example.cn")
+
+#: Zones on a name server of the customer's own, forward and reverse: he changes them by DNS update.
+OWN_ZONES = ("own.example.org", "3.18.198.in-addr.arpa")
 
 STRANGER_SELECTOR = "lab2026"
 
@@ -185,4 +188,5 @@ def all_zones(extra: tuple[Record, ...] = ()) -> tuple[Zone, ...]:
         *(Zone(z, "provider", _in(z, records)) for z in STATIC_ZONES),
         *(Zone(z, "provider", keys=(TWIN_KEY,)) for z in TWIN_ZONES),
         *(Zone(z, "reverse", _in(z, pointers), (PTR_KEY,)) for z in REVERSE_ZONES),
+        *(Zone(z, "reverse", keys=(OWN_KEY,)) for z in OWN_ZONES),
     )

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lab import paths
-from lab.names import ADMIN_KEY, PTR_KEY, TWIN_KEY
+from lab.names import ADMIN_KEY, OWN_KEY, PTR_KEY, TWIN_KEY
 from lab.topology import HOSTS
 
 
@@ -24,13 +24,19 @@ class Secrets:
 
     tsig_twin: str
     tsig_ptr: str
+    tsig_own: str
     tsig_admin: str
     cloudflare_token: str
     twin_control_token: str
     canary_password: str
 
     def tsig(self) -> dict[str, str]:
-        return {TWIN_KEY: self.tsig_twin, PTR_KEY: self.tsig_ptr, ADMIN_KEY: self.tsig_admin}
+        return {
+            TWIN_KEY: self.tsig_twin,
+            PTR_KEY: self.tsig_ptr,
+            OWN_KEY: self.tsig_own,
+            ADMIN_KEY: self.tsig_admin,
+        }
 
 
 def load() -> Secrets:

@@ -118,6 +118,7 @@ def test_only_the_machine_that_needs_a_secret_gets_it(build: Path) -> None:
         facts.secrets.cloudflare_token: {"cloudflare"},
         facts.secrets.tsig_twin: {"cloudflare", "dns"},
         facts.secrets.tsig_ptr: {"dns"},
+        facts.secrets.tsig_own: {"dns"},
         facts.secrets.canary_password: {"receiver"},
         facts.stranger_dkim.decode().splitlines()[1]: {"stranger"},
     }

@@ -202,7 +202,7 @@ def test_reverse_and_forward_agree_for_every_mail_exchanger(parsed: dict[str, dn
 
 
 def test_the_customers_zones_start_empty(parsed: dict[str, dns.zone.Zone]) -> None:
-    for name in names.TWIN_ZONES:
+    for name in (*names.TWIN_ZONES, *names.OWN_ZONES):
         assert {rdata.rdtype for _, _, rdata in parsed[name].iterate_rdatas()} == {dns.rdatatype.SOA, dns.rdatatype.NS}
 
 
@@ -210,7 +210,9 @@ def test_only_the_right_keys_may_change_a_zone() -> None:
     allowed = {z.name: set(z.keys) for z in ZONES}
     assert all(allowed[z] == {names.TWIN_KEY} for z in names.TWIN_ZONES)
     assert all(allowed[z] == {names.PTR_KEY} for z in names.REVERSE_ZONES)
-    assert not any(allowed[z] for z in allowed if z not in (*names.TWIN_ZONES, *names.REVERSE_ZONES))
+    assert all(allowed[z] == {names.OWN_KEY} for z in names.OWN_ZONES)
+    keyed = {*names.TWIN_ZONES, *names.REVERSE_ZONES, *names.OWN_ZONES}
+    assert not any(allowed[z] for z in allowed if z not in keyed)
 
 
 def test_long_text_is_divided_into_strings_of_255_octets(keys: dict[str, lab_dns.SigningKey]) -> None:
