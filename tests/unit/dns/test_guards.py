@@ -1,0 +1,300 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must never be published, and what overriding a guard means."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS, OVERRIDES
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Want
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.unit.dns.samples import BASIC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
+
+MERGED = "v=spf1 ip4:192.0.2.1 include:_spf.google.com ~all"
+
+
+def rsa_key(bits: int) -> str:
+    key = rsa.generate_private_key(65537, bits).public_key()
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def ed_key() -> bytes:
+    return ed25519.Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+
+
+SELECTOR = "202611r._domainkey.example.com"
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        (lambda: "k=rsa; p=" + rsa_key(2048), True),
+        (lambda: "k=ed25519; p=" + base64.b64encode(ed_key()).decode(), True),
+        (lambda: "p=", True),
+        (lambda: "k=rsa; p=" + rsa_key(1024), False),
+        (lambda: "k=rsa; p=" + rsa_key(2048)[:-20], False),
+        (lambda: "k=rsa; p=" + rsa_key(2048)[:255] + '" "' + rsa_key(2048)[255:], False),
+        (lambda: "k=ed25519; p=" + rsa_key(2048), False),
+        (lambda: "k=rsa; p=" + base64.b64encode(ed_key()).decode(), False),
+        (lambda: "k=rsa", False),
+        (lambda: "k=dsa; p=AAAA", False),
+    ],
+)
+def test_a_dkim_record_must_hold_a_key(value: Any, good: bool) -> None:
+    found = diff([want(SELECTOR, "TXT", "v=DKIM1; " + value(), phase="keys")], [])
+    assert codes(found) == ([] if good else ["MS-DNS-016"])
+
+
+@pytest.mark.parametrize(
+    ("guard", "wants", "have"),
+    [
+        ("cname_conflict", [want(HOST, "A", "192.0.2.1"), want(HOST, "CNAME", "x.example.net")], []),
+        (
+            "delegation",
+            [want("mail.sub.example.com", "A", "192.0.2.1")],
+            [theirs("sub.example.com", "NS", "ns.example.net")],
+        ),
+        ("duplicate_policy", [want(ZONE, "TXT", SPF), want(ZONE, "TXT", "v=spf1 a -all")], []),
+        ("spf_all", [want(ZONE, "TXT", "v=spf1 a +all")], []),
+        ("spf_all", [want(ZONE, "TXT", "v=spf1 all")], []),
+        (
+            "spf_lookups",
+            [want(ZONE, "TXT", "v=spf1 " + " ".join(f"include:{c}.example" for c in "abcdefghijk") + " -all")],
+            [],
+        ),
+        ("dkim_key", [want(SELECTOR, "TXT", "v=DKIM1; p=AAAA")], []),
+        ("txt_size", [want(ZONE, "TXT", "x" * 2049)], []),
+        ("txt_size", [want(ZONE, "TXT", "x")], [theirs(ZONE, "TXT", str(n) * 2048) for n in range(4)]),
+        ("proxied_host", [want(HOST, "A", "192.0.2.1")], [theirs(HOST, "A", "192.0.2.1", proxied=True)]),
+        ("last_mx", [], [ours(ZONE, "MX", f"10 {HOST}")]),
+        ("delete_limit", [], [ours(f"h{n}.example.com", "A", "192.0.2.1") for n in range(12)]),
+        ("delete_limit", [], [ours(f"h{n}.example.com", "A", "192.0.2.1") for n in range(8)]),
+    ],
+)
+def test_each_guard_refuses_and_can_be_overridden(guard: str, wants: list[Want], have: list[Have]) -> None:
+    limits: dict[str, Any] = {"max_delete": 7}
+    assert GUARDS[guard] in codes(diff(wants, have, **limits))
+    assert f"allow: [{guard}]" in diff(wants, have, **limits).problems[0].fix
+    assert GUARDS[guard] not in codes(diff(wants, have, allow=(guard,), **limits))
+
+
+def test_replacements_do_not_count_as_deletions() -> None:
+    have = [ours(f"h{n}.example.com", "CNAME", "x.example.net") for n in range(12)]
+    wants = [want(f"h{n}.example.com", "A", "192.0.2.1") for n in range(12)]
+    assert codes(diff(wants, have, max_delete=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (want("mail.example.org", "A", "192.0.2.1"), "MS-DNS-002"),
+        (want("mail.badexample.com", "A", "192.0.2.1"), "MS-DNS-002"),
+        (want(ZONE, "NS", "ns.example.net", phase="address"), "MS-DNS-003"),
+        (want(ZONE, "SOA", "x"), "MS-DNS-003"),
+        (want(HOST, "A", "192.0.2.300"), "MS-DNS-001"),
+        (want("ma il.example.com", "A", "192.0.2.1"), "MS-DNS-001"),
+        (want(HOST, "A", "192.0.2.1", ttl=5), "MS-DNS-004"),
+        (want(HOST, "A", "192.0.2.1", phase="later"), "MS-DNS-004"),
+        (want(HOST, "A", "192.0.2.1", role="r" * 90), "MS-DNS-006"),
+        (want(HOST, "A", "192.0.2.1", role="a b"), "MS-DNS-006"),
+        (want(HOST, "A", "192.0.2.1", role=""), "MS-DNS-006"),
+        (want(HOST, "CNAME", "Mail.example.com."), "MS-DNS-001"),
+        (want("stra\u00dfe.example.com", "A", "192.0.2.1"), "MS-DNS-001"),
+        (want(HOST, "AAAA", "fe80::1%eth0"), "MS-DNS-001"),
+        (want(ZONE, "TXT", "v=spf1 ip4:x -all"), "MS-DNS-015"),
+    ],
+)
+def test_mistakes_in_a_wanted_record(record: Want, code: str) -> None:
+    assert codes(diff([record], [])) == [code]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    wants = [
+        want("a.example.org", "A", "192.0.2.1"),
+        want(HOST, "A", "x"),
+        want(ZONE, "TXT", "v=spf1 +all"),
+        *BASIC[:2],
+    ]
+    assert sorted(codes(diff(wants, [theirs(ZONE, "MX", "1 x.example.net")]))) == [
+        "MS-DNS-001",
+        "MS-DNS-002",
+        "MS-DNS-013",
+        "MS-DNS-031",
+    ]
+
+
+def test_the_same_record_twice_counts_once_unless_it_differs() -> None:
+    assert len(diff([BASIC[0], BASIC[0]], []).changes) == 1
+    assert codes(diff([BASIC[0], want(HOST, "A", "192.0.2.1", ttl=60)], [])) == ["MS-DNS-007"]
+
+
+def test_read_only_records_are_left_to_their_owner() -> None:
+    route = theirs(ZONE, "MX", "5 route1.mx.cloudflare.net", read_only=True)
+    for policy in ("merge", "replace", "adopt", "fail"):
+        assert codes(diff(BASIC[1:2], [route], {"mx": policy})) == ["MS-DNS-022"]
+    spf = theirs(ZONE, "TXT", "v=spf1 include:_spf.mx.cloudflare.net ~all", read_only=True)
+    assert codes(diff(BASIC[2:], [spf])) == ["MS-DNS-022"]
+    covering = theirs(ZONE, "TXT", MERGED, read_only=True)
+    assert diff(BASIC[2:], [covering]).changes == ()
+    # A mark on a read-only record is not ours to act on.
+    stale = Have(ZONE, "MX", "1 x.example.net", 300, id="1", comment="mailstead:mailstead:mx", read_only=True)
+    assert diff([], [stale]).changes == ()
+
+
+def test_at_the_apex_a_flattened_alias_may_stand_beside_texts() -> None:
+    have = [theirs(ZONE, "CNAME", "site.example.net", proxied=True)]
+    assert codes(diff(BASIC, have)) == []
+    assert codes(diff([want(ZONE, "A", "192.0.2.1")], have)) == ["MS-DNS-010"]
+
+
+@pytest.mark.parametrize("instance", ["", "a:b", "a b"])
+def test_an_instance_whose_mark_could_not_be_read_back_is_refused(instance: str) -> None:
+    assert codes(diff(BASIC[:1], [], instance=instance)) == ["MS-DNS-006"]
+
+
+def test_what_overriding_means_is_told_for_every_guard() -> None:
+    assert list(OVERRIDES) == list(GUARDS) and all(OVERRIDES.values())
+
+
+@pytest.mark.parametrize(
+    ("guard", "record"),
+    [
+        ("outside_zone", want("mail.example.org", "A", "192.0.2.1")),
+        ("ns_soa", want(ZONE, "NS", "ns.example.net", phase="address")),
+    ],
+)
+def test_what_cannot_be_published_is_left_out_when_its_guard_is_overridden(guard: str, record: Want) -> None:
+    assert codes(diff([record, BASIC[0]], [])) == [GUARDS[guard]]
+    found = diff([record, BASIC[0]], [], allow=(guard,))
+    assert actions(found) == [("create", "A", HOST, None, "192.0.2.1")]
+    assert found.active == (BASIC[0],)
+    assert found.notes[0].startswith(f"{record.type} {record.name}: left out, ")
+
+
+# -- read-only records -----------------------------------------------------------------------------------------------
+
+ROUTE = theirs(ZONE, "MX", "5 route1.mx.example.net", read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "locked"),
+    [
+        (BASIC[1], ROUTE),
+        (BASIC[2], theirs(ZONE, "TXT", "v=spf1 include:_spf.mx.example.net ~all", read_only=True)),
+        (BASIC[0], theirs(HOST, "CNAME", "worker.example.net", read_only=True)),
+        (want(HOST, "CNAME", "x.example.net"), theirs(HOST, "A", "192.0.2.9", read_only=True)),
+    ],
+)
+@pytest.mark.parametrize("mode", ["owned", "names", "zone"])
+def test_a_place_that_the_provider_keeps_can_be_left_to_it(wanted: Want, locked: Have, mode: str) -> None:
+    foreign = {"mx": "replace", "other": "replace"}
+    other = want("mx2.example.com", "A", "192.0.2.2")
+    found = diff([wanted, other], [locked], foreign, mode=mode, confirmed=True)
+    assert codes(found) == ["MS-DNS-022"] and "allow: [read_only]" in found.problems[0].fix
+    found = diff([wanted, other], [locked], foreign, mode=mode, confirmed=True, allow=("read_only",))
+    assert actions(found) == [("create", "A", "mx2.example.com", None, "192.0.2.2")]
+    assert found.active == (other,) and "left out" in found.notes[0] and locked.content in found.notes[0]
+
+
+def test_our_own_records_beside_a_kept_one_stay_when_ours_are_left_out() -> None:
+    have = [ROUTE, ours(ZONE, "MX", "10 old.example.com")]
+    found = diff([BASIC[1]], have, {"mx": "replace"}, allow=("read_only",))
+    assert (actions(found), found.after) == ([], tuple(have))
+
+
+# -- what SPF records cost -------------------------------------------------------------------------------------------
+
+NETS: dict[Question, Answer] = {
+    ("_spf.google.com", "TXT"): ("ok", ["v=spf1 include:_netblocks.google.com ~all"]),
+    ("_netblocks.google.com", "TXT"): ("ok", ["v=spf1 ip4:198.51.100.0/24 ~all"]),
+    ("ten.example.net", "TXT"): ("ok", ["v=spf1 " + " ".join(f"exists:e{n}.example.net" for n in range(10)) + " -all"]),
+}
+
+
+class Dns:
+    """Answers as above, others do not exist; down: none at all."""
+
+    def __init__(self, down: bool = False) -> None:
+        self.down = down
+        self.asked: list[Question] = []
+
+    def __call__(self, questions: Sequence[Question]) -> dict[Question, Answer]:
+        self.asked += questions
+        return {} if self.down else {q: NETS.get(q, ("nxdomain", ())) for q in questions}
+
+
+GOOGLE = theirs(ZONE, "TXT", "v=spf1 include:_spf.google.com ~all")
+
+
+def spf_want(terms: str, name: str = ZONE) -> Want:
+    return want(name, "TXT", f"v=spf1 {terms} -all", role="spf")
+
+
+def test_a_merge_shows_what_the_record_costs_and_where() -> None:
+    found = diff([spf_want("mx"), BASIC[1], BASIC[0]], [GOOGLE], spf_fetch=Dns())
+    (merged,) = [c for c in found.changes if c.action == "update"]
+    assert merged.reason.endswith("3 of 10 look-ups, 0 of 2 void: mx 1, include:_spf.google.com 2")
+
+
+def test_nobody_is_asked_in_a_run_without_changes() -> None:
+    asker = Dns()
+    wants = [spf_want("include:_spf.google.com mx")]
+    after = list(diff(wants, [], spf_fetch=asker).after)
+    assert asker.asked
+    asker.asked.clear()
+    assert diff(wants, after, spf_fetch=asker).changes == ()
+    other_ttl = [want(ZONE, "TXT", wants[0].content, role="spf", ttl=300)]
+    assert len(diff(other_ttl, after, spf_fetch=asker).changes) == 1
+    # Taking out our part of a merged record costs nobody anything.
+    merged = list(diff([spf_want("mx")], [GOOGLE]).after)
+    assert len(diff([], merged, spf_fetch=asker).changes) == 1
+    assert asker.asked == []
+
+
+def test_look_ups_inside_includes_count() -> None:
+    wants = [spf_want("include:ten.example.net")]
+
+    found = diff(wants, [], spf_fetch=Dns())
+    assert set(codes(found)) == {"MS-DNS-014", "MS-DNS-026"}
+    assert "11 of 10 look-ups, 10 of 2 void: include:ten.example.net 11 (10 void)" in found.problems[0].what
+    assert codes(diff(wants, [], spf_fetch=Dns(), allow=("spf_lookups",))) == ["MS-DNS-026"]
+    assert codes(diff(wants, [], spf_fetch=Dns(), allow=("spf_lookups", "spf_void"))) == []
+    # The same in a merge: the other owner's includes are in it.
+    full = theirs(ZONE, "TXT", "v=spf1 include:ten.example.net ~all")
+    assert codes(diff([spf_want("ip4:192.0.2.1")], [full], spf_fetch=Dns(), allow=("spf_void",))) == ["MS-DNS-014"]
+
+
+def test_hosts_that_do_not_exist_count_as_void_but_not_ours_to_come() -> None:
+    wants = [spf_want("mx a:mail.example.com a:edge.example.com a:x.example.net"), *BASIC[:2]]
+    edge = want("edge.example.com", "A", "192.0.2.7", phase="delivery")
+    assert codes(diff([*wants, edge], [], spf_fetch=Dns(), through_phase="policy")) == []
+    more = [spf_want("a:x.example.net a:gone.example.com a:y.example.net")]
+    found = diff(more, [], spf_fetch=Dns())
+    assert codes(found) == ["MS-DNS-026"] and "3 of 2 void" in found.problems[0].what
+
+
+def test_a_dns_that_cannot_be_reached_is_a_note_only() -> None:
+    found = diff([spf_want("include:_spf.google.com a:x.example.net mx:y.example.net")], [], spf_fetch=Dns(down=True))
+    assert codes(found) == [] and len(found.changes) == 1
+    assert "TXT of _spf.google.com could not be looked up" in found.notes[0] and "and 1 more" in found.notes[0]
+    assert diff([spf_want("include:_spf.google.com")], []).notes == ()
+
+
+def test_an_include_without_a_record_is_noted() -> None:
+    found = diff([spf_want("include:gone.example.net")], [], spf_fetch=Dns())
+    assert codes(found) == []
+    assert "permerror" in found.notes[0] and "gone.example.net publishes no SPF record" in found.notes[0]
+
+
+def test_a_lax_spf_of_theirs_stops_a_merge_but_not_a_run_that_leaves_it_alone() -> None:
+    lax = theirs(ZONE, "TXT", "v=spf1 mx +all")
+    assert codes(diff([spf_want("ip4:192.0.2.1")], [lax])) == ["MS-DNS-013"]
+    assert diff([spf_want("mx")], [lax]).changes == ()
