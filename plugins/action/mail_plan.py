@@ -12,9 +12,11 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Ptr
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import SECRETS as PTR_SECRETS
 from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory, origin
 
 
@@ -23,6 +25,8 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, (tuple, list)):
         for item in value:
             yield from _references(item)
+    elif isinstance(value, Ptr):
+        yield from (reference for word, reference in value.options if word in PTR_SECRETS)
     elif dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             inner = getattr(value, field.name)
