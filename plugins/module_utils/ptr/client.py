@@ -169,9 +169,6 @@ class Client:
     def write_json(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
         return self.write(method, path, json.dumps(body, separators=(",", ":")).encode())
 
-    def close(self) -> None:
-        self._transport.close()
-
     def malformed(self, request: str, why: str) -> MailsteadError:
         what = self.clean(f"{request}: {why}")
         fix = f"Look for a proxy, a portal or a wrong base_url between this host and {self.api.title}; else run again later."

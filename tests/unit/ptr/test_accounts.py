@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr import account as accounts
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr import client as clients
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.account import AccountPtr
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.twins.http import Fault
-from tests.unit.ptr.support import NAME, OLD, V6, VENDORS, Vendor, v4, vendor, wanted
+from tests.unit.ptr.support import NAME, OLD, V6, VENDORS, TwinTransport, Vendor, v4, vendor, wanted
 
 
 @pytest.fixture(name="there", params=VENDORS)
@@ -263,3 +265,47 @@ def test_whatever_happens_a_later_run_changes_nothing_and_others_are_left_alone(
     kept = {v4(n): name for n, name in enumerate(before, start=1) if name and v4(n) not in {w.address for w in mine}}
     assert {a: n for a, n in names.items() if a not in {w.address for w in mine}} == kept
     assert {r.status for r in there.run(*mine)} == {"ok"} and there.writes() == writes
+
+
+class Unconnected(TwinTransport):
+    """No connection comes about for the first so many changes."""
+
+    def __init__(self, twin: Any, times: int) -> None:
+        super().__init__(twin)
+        self.times = times
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        if method != "GET" and self.times:
+            self.times -= 1
+            raise TransportError("connection refused", sent=False)
+        return super().request(method, path, query, headers, body)
+
+
+def test_a_change_that_never_left_is_simply_sent_again() -> None:
+    there = vendor("linode")
+    there.run(wanted(v4(1)), transport=Unconnected(there.twin, clients.BUSY_TRIES - 1))
+    assert there.names()[v4(1)] == NAME and there.writes() == 1
+    with pytest.raises(MailsteadError) as caught:
+        there.run(wanted(v4(1), OLD), transport=Unconnected(there.twin, clients.BUSY_TRIES))
+    assert problem(caught, there)[0] == "MS-PTR-016" and there.writes() == 1
+
+
+@pytest.mark.parametrize("word", ["hcloud", "linode", "vultr"])
+def test_a_refusal_without_the_apis_words_is_told_as_such(word: str) -> None:
+    there = vendor(word)
+
+    class Other(TwinTransport):
+        def request(self, method: str, *rest: Any) -> Answer:
+            return super().request(method, *rest) if method == "GET" else Answer(404, {}, b'{"detail": "nginx"}')
+
+    with pytest.raises(MailsteadError, match="without an explanation") as caught:
+        there.run(wanted(v4(1)), transport=Other(there.twin))
+    assert problem(caught, there)[0] == "MS-PTR-019"
+
+
+def test_vendors_without_a_delay_are_done_at_once() -> None:
+    for word in ("linode", "vultr"):
+        there = vendor(word)
+        assert there.account(there.client()).progress({v4(1): None})[v4(1)].done
