@@ -18,7 +18,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata, spf
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import CRITICAL_KINDS, dkim_problem, kind_of
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import (
+    PROVIDER_TYPES,
+    Change,
+    Have,
+    Options,
+    Want,
+    ZoneDiff,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
 
 TXT_MAX = 2048  #: bytes of one TXT record
@@ -90,7 +97,7 @@ def _check_one(found: Collector, raw: Want, options: Options) -> Optional[Want]:
             fix = "Run the step that makes the key or certificate first, or stop at an earlier through_phase."
             found.add("MS-DNS-005", raw.type, raw.name, what, fix)
         return None
-    if raw.type in ("NS", "SOA"):
+    if raw.type in PROVIDER_TYPES:
         fix = "Take the record out."
         found.leave_out("ns_soa", raw.type, raw.name, "this type belongs to the DNS provider", fix)
         return None

@@ -23,6 +23,8 @@ _MARK = re.compile(r"mailstead:([^:\s]+):(\S*)(?: merged=([0-9a-f,]*)(?=\s|$))?(
 #: A mark anywhere in a comment that somebody has edited.
 _STRAY_MARK = re.compile(r"mailstead:[^:\s]+:\S*(?: merged=[0-9a-f,]*(?=\s|$))?")
 _TAG = "mailstead:"
+#: Types that belong to whoever runs the name servers.
+PROVIDER_TYPES = ("NS", "SOA")
 #: Most tags of one record, the least of what providers allow.
 TAGS_MAX = 20
 
@@ -137,9 +139,10 @@ class Have:
         """Our mark, if the record carries it.
 
         The comment decides. Where a person has edited the mark away our tag still says that the record is ours. Records
-        shared with another owner carry no tag, so that a lost mark gives them back instead of claiming their terms.
+        shared with another owner carry no tag, so that a lost mark gives them back instead of claiming their terms. On what
+        the provider keeps a mark means nothing.
         """
-        if self.read_only:
+        if self.read_only or self.type in PROVIDER_TYPES:
             return None
         found = Mark.read(self.comment)
         if found is None and tag_of(instance) in self.tags:

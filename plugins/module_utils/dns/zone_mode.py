@@ -30,7 +30,7 @@ def purgeable(ledger: Ledger) -> Set[int]:
         if record.owner not in ("", ledger.options.instance):
             others.append(record)
     if not ledger.options.confirmed:
-        what = f"mode zone would delete what is not wanted, at present {len(found)} records that do not carry our mark"
+        what = f"mode zone replaces or deletes what is not wanted, at present {len(found)} records without our mark"
         fix = f"If the whole zone is to be ours, say so: zones[].confirm: {ledger.zone}. Otherwise use mode owned or names."
         ledger.found.add("MS-DNS-024", "*", ledger.zone, what, fix)
     if others:
