@@ -13,7 +13,7 @@ import ipaddress
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Set
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.client import Client, RefusedError, UnclearError
@@ -106,9 +106,11 @@ class AccountPtr:
         """One failure does not keep the other records from being set."""
         problems: List[Problem] = []
         tickets = {r.wanted.address: self._holdings[r.wanted.address].ticket for r in planned if r.status == "pending"}
+        tried: Set[str] = set()
         for result in planned:
-            if result.status != "changed":
+            if result.status != "changed" or result.wanted.address in tried:
                 continue
+            tried.add(result.wanted.address)
             try:
                 ticket = self._write(result.wanted)
             except MailsteadError as error:

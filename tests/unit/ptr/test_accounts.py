@@ -92,6 +92,11 @@ def forward(word: str, many: int) -> dict[str, Any]:
     return {"forward": {NAME: [v4(n) for n in range(1, many + 1)]}} if word == "linode" else {}
 
 
+def test_an_address_named_for_two_hosts_is_written_once(there: Vendor) -> None:
+    assert [r.status for r in there.run(wanted(v4(1)), wanted(v4(1), host="vps2"))] == ["changed"] * 2
+    assert there.writes() == 1 and there.names()[v4(1)] == NAME
+
+
 def test_an_address_of_somebody_else_is_told_with_what_the_account_has(there: Vendor) -> None:
     with pytest.raises(MailsteadError) as caught:
         there.provider().plan([wanted(v4(1)), wanted("203.0.113.5")])
