@@ -176,6 +176,7 @@ class SpfAnswers:
         try:
             from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf_lookup  # noqa: PLC0415
         except ImportError:
+            self.missing = True
             return dict.fromkeys(questions, ("error", ()))
         self._live = self._live or spf_lookup.LiveAnswers()
         return self._live(questions)

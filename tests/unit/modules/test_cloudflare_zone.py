@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mailstead.stack.plugins.module_utils import dns as dns_package
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate, history, spf_lookup
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone
 
 from lab.twins.cloudflare import Twin, TwinConfig
@@ -219,6 +222,129 @@ def test_the_gate_asks_the_zones_name_servers(run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(gate, "ask_server", lambda _a, _q: gate.Seen())
     late = run(zones=[zone], wait_authoritative=True, wait_deadline=0, wait_roles=roles)
     assert late["problems"][0]["code"] == "MS-DNS-040"
+
+
+def test_stages_wait_for_the_name_servers_in_between(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate is asked for what is new only, on the way to MX records that nobody may see too early."""
+    state = run.twin.zone("example.com")
+    gates: list[tuple[set[str], set[str]]] = []
+
+    def wait(found: list[gate.ZoneGate], deadline: float, **_more: Any) -> int:
+        held = {r.rdata.to_text() for r in state.snapshot().values() if r.type == "MX"}
+        gates.append(({record.type for g in found for record in g.records}, held))
+        assert deadline == 7.0
+        return 4
+
+    monkeypatch.setattr(gate, "wait_published", wait)
+    zone = run.zone("example.com")
+    planned = run(zones=[zone], stages=["address", "policy"], check=True, wait_deadline=7)
+    assert not gates and planned["requests"] == 2
+    done = run(zones=[zone], stages=["address", "policy"], wait_authoritative=True, wait_deadline=7)
+    assert gates == [
+        ({"A", "AAAA", "CNAME"}, set()),
+        ({"TXT", "CAA"}, set()),
+        ({"TLSA", "SRV", "MX", "TXT"}, {"10 mail.example.com."}),
+    ]
+    assert done["requests"] == 5 and done["servers_asked"] == 4
+    assert done["diff"] == planned["diff"]
+    assert [{**c, "written": False} for c in done["changes"]] == planned["changes"]
+
+    def refuse(*_args: Any, **_more: Any) -> int:
+        raise MailsteadError.one("MS-DNS-040", "zone example.org", "not seen", "Wait.")
+
+    monkeypatch.setattr(gate, "wait_published", refuse)
+    late = run(zones=[run.zone("example.org")], stages=["address"])
+    assert late["problems"][0]["code"] == "MS-DNS-040" and "later phases" in late["problems"][0]["fix"]
+    assert late["changed"] and {c["phase"] for c in late["changes"]} == {"address"}
+
+
+def test_every_zone_is_saved_before_it_is_changed(run: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "dns"
+    run(zones=[run.zone("example.com")])
+    before = run.twin.zone("example.com").snapshot()
+    assert "snapshots" not in run(check=True, snapshots=str(kept)) and not kept.exists()
+    moved = run.zone("example.com")
+    moved["records"][0]["content"] = "198.18.1.77"
+    done = run(zones=[moved, run.zone("example.org")], snapshots=str(kept))["snapshots"]
+    assert len(done["files"]) == 2 and all(f.endswith(f"/{done['taken']}.json") for f in done["files"])
+    point = history.load(done["files"][0])
+    assert (point.zone, point.provider, point.instance) == ("example.com", "cloudflare", "mailstead")
+    assert {r.id for r in point.before} == set(before)
+    assert [(c.action, c.record.content) for c in point.changes] == [("update", "198.18.1.77")]
+    assert "snapshots" not in run(zones=[moved], snapshots=str(kept))
+    (tmp_path / "file").write_text("")
+    refused = run(zones=[run.zone("example.com")], snapshots=str(tmp_path / "file"))
+    assert refused["problems"][0]["code"] == "MS-DNS-080" and not refused["changed"]
+
+
+def test_a_whole_zone_is_taken_only_when_its_name_confirms_it(run: Run) -> None:
+    state = run.twin.zone("example.com")
+    state.create({"type": "A", "name": "www", "content": "203.0.113.5"})
+    zone = run.zone("example.com")
+    assert [p["code"] for p in run(zones=[zone], mode="zone")["problems"]] == ["MS-DNS-024"]
+    assert [p["code"] for p in run(zones=[{**zone, "confirm": "example.org"}], mode="zone")["problems"]] == [
+        "MS-DNS-024"
+    ]
+    done = run(zones=[{**zone, "confirm": "Example.com."}], mode="zone")
+    assert [c["name"] for c in done["changes"] if c["action"] == "delete"] == ["www.example.com"]
+    assert len(state.snapshot()) == len(zone["records"])
+
+
+def test_tags_stand_beside_the_mark_where_the_plan_has_them(run: Run) -> None:
+    run.twin.zone("example.com").reconfigure(plan="pro")
+    run()
+    tags = {z: {r.tags for r in run.twin.zone(z).snapshot().values()} for z in ZONES}
+    assert tags == {"example.com": {("mailstead:mailstead",)}, "example.org": {()}}
+    # Known by id only, the zone's own records show that it takes tags.
+    zone = run.zone("example.com", id=run.twin.zone("example.com").zone.zone_id)
+    assert not run(zones=[zone])["changed"]
+    untagged = run(zones=[run.zone("example.com")], tags=False)
+    assert not untagged["changed"]
+
+
+def test_a_record_of_somebody_else_is_put_back_as_it_was(run: Run) -> None:
+    state = run.twin.zone("example.com")
+    row = {"name": "www.example.com", "type": "A", "content": "203.0.113.5", "ttl": 300, "role": "restored"}
+    bare = {"comment": "web", "proxied": True}
+    made = run(zones=[{"name": "example.com", "records": [{**row, "bare": bare}]}])
+    (record,) = state.snapshot().values()
+    assert made["changed"] and (record.comment, record.proxied) == ("web", True)
+    again = [{**row, "content": "203.0.113.6"}]
+    assert run(zones=[{"name": "example.com", "records": again}])["failed"]
+    assert run(zones=[{"name": "example.com", "records": again, "yields": [record.id]}])["changed"]
+    assert [r.rdata.to_text() for r in state.snapshot().values()] == ["203.0.113.6"]
+
+
+def test_a_zone_of_another_host_is_refused(run: Run) -> None:
+    result = run(zones=[run.zone("example.com", provider="rfc2136")])
+    assert [p["code"] for p in result["problems"]] == ["MS-DNS-061"] and "rfc2136" in result["problems"][0]["what"]
+
+
+def test_spf_is_counted_as_receivers_count_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is about to be written is looked into, and nothing fails because the DNS does not answer."""
+    includes = {f"_{n}.example.net": f"v=spf1 include:_{n + 1}.example.net -all" for n in range(12)}
+    asked: list[Question] = []
+
+    class Live:
+        def __call__(self, questions: Sequence[Question]) -> dict[Question, Answer]:
+            asked.extend(questions)
+            return {q: ("ok", (includes[q[0]],)) if q[0] in includes else ("nodata", ()) for q in questions}
+
+    monkeypatch.setattr(spf_lookup, "LiveAnswers", Live)
+    spf = {"name": "example.com", "type": "TXT", "content": "v=spf1 include:_0.example.net -all", "role": "spf"}
+    zone = {"name": "example.com", "records": [spf]}
+    refused = run(zones=[zone])
+    assert [p["code"] for p in refused["problems"]] == ["MS-DNS-014"] and "of 10 look-ups" in refused["msg"]
+    assert run(zones=[zone], allow=["spf_lookups"])["changed"]
+    asked.clear()
+    assert not run(zones=[zone])["changed"] and not asked
+    unheard = {"name": "example.org", "records": [{**spf, "name": "example.org"}]}
+    monkeypatch.setattr(spf_lookup, "LiveAnswers", lambda: lambda questions: dict.fromkeys(questions, ("error", ())))
+    assert "not quite known" in str(run(zones=[unheard], check=True)["warnings"])
+    monkeypatch.setitem(sys.modules, spf_lookup.__name__, None)
+    monkeypatch.delattr(dns_package, "spf_lookup")
+    done = run(zones=[unheard])
+    assert done["changed"] and "dnspython is missing" in str(done["warnings"])
 
 
 def test_without_dnspython_only_the_gate_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
