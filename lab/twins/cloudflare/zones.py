@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .auth import Caller
-from .config import Account
+from .config import Account, stable_id
 from .state import ZoneState
 
 
@@ -36,7 +36,16 @@ def zone_json(state: ZoneState, caller: Caller, account: Account) -> dict[str, A
         "created_on": state.created_on,
         "modified_on": state.created_on,
         "activated_on": state.created_on if zone.status == "active" else None,
-        "owner": {"id": None, "type": "user", "email": None},
+        "owner": {"id": stable_id("owner", account.id), "type": "user", "email": None},
+        "meta": {
+            "cdn_only": False,
+            "custom_certificate_quota": 0,
+            "dns_only": False,
+            "foundation_dns": False,
+            "page_rule_quota": 3,
+            "phishing_detected": False,
+            "step": 2,
+        },
         "account": {"id": account.id, "name": account.name},
         "permissions": permissions,
         "plan": {

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from lab.twins.cloudflare import Response, Twin, TwinConfig
+from tests.unit.lab.twins import shapes
 
 TOKEN = "t" * 40
 BASE = "/client/v4"
@@ -53,6 +54,23 @@ class Api:
 
 def codes(response: Response) -> list[int]:
     return [error["code"] for error in response.json["errors"]]
+
+
+@pytest.fixture(autouse=True)
+def every_answer_has_the_documented_shape(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test asks the twin, the answer is checked."""
+    mistakes: list[str] = []
+    handle = Twin.handle
+
+    def checked(twin: Twin, method: str, path: str, *more: Any, **named: Any) -> Response:
+        response = handle(twin, method, path, *more, **named)
+        for known in filter(None, (shapes.documented(), shapes.published())):
+            mistakes.extend(known.mistakes(method, path, response))
+        return response
+
+    monkeypatch.setattr(Twin, "handle", checked)
+    yield
+    assert not mistakes, "\n".join(dict.fromkeys(mistakes))
 
 
 @pytest.fixture(name="make")
