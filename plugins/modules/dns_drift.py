@@ -224,7 +224,7 @@ exit_code:
   type: int
 summary:
   description: What was printed.
-  returned: always
+  returned: unless the task fails
   type: str
 counts:
   description: How many findings have which verdict.
@@ -232,12 +232,12 @@ counts:
   type: dict
 findings:
   description: All findings, worst first.
-  returned: always
+  returned: unless the task fails
   type: list
   elements: dict
 zones:
   description: Each zone with its record sets side by side.
-  returned: always
+  returned: unless the task fails
   type: list
   elements: dict
   contains:
@@ -261,7 +261,9 @@ zones:
       description: The worst verdict about it.
       type: str
     records:
-      description: C(name), C(type), C(planned), C(live) (null when not read), C(served) by whom, C(verdict) and C(checks).
+      description:
+        - C(name), C(type), C(planned) (null when not known), C(live) (null when not read), C(served) with the servers that do,
+          C(verdict) and C(checks).
       type: list
       elements: dict
 report_dir:
@@ -279,7 +281,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import DEFAULT_URL
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.compare import compare, overview
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.compare import compare, overviews
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_wants
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.module import MODES, make_tasks, zones_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneTask
@@ -401,7 +403,7 @@ def run(module: AnsibleModule) -> Dict[str, Any]:
     return {
         "changed": False,
         "findings": [f.to_data() for f in findings],
-        "zones": [overview(v, findings) for v in views],
+        "zones": overviews(views, findings),
         "requests": sum(sum(c.requests.values()) for c in connections),
     }
 

@@ -15,7 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift import dnssec
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.catalogue import AREAS, CHECKS
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.compare import compare, overview
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.compare import compare, overviews
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.servers import differs
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import contrast
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import (
@@ -526,11 +526,11 @@ def test_a_finding_says_what_where_and_what_to_do() -> None:
     assert found.observed == f"20 {HOST} (TTL 3600)" and found.expected == f"10 {HOST} (TTL 3600)"
     assert "playbooks/dns.yml" in found.fix and "inventory" in found.fix
     assert found.evidence == (
-        f"planned            3600 10 {HOST}.",
-        f"provider           3600 20 {HOST}. ; mailstead:mailstead:mx",
-        f"{ADA} [192.0.2.1]  20 {HOST}.",
+        f"planned                           3600 10 {HOST}.",
+        f"provider                          3600 20 {HOST}. ; mailstead:mailstead:mx",
+        f"{ADA} [192.0.2.1]    20 {HOST}.",
         f"{ADA} [2001:db8::1]  20 {HOST}.",
-        f"{BOB} [192.0.2.2]  20 {HOST}.",
+        f"{BOB} [192.0.2.2]    20 {HOST}.",
     )
 
 
@@ -546,6 +546,13 @@ def test_why_a_server_differs_is_said() -> None:
     assert "another provider still answers" in one(broken(half_moved), "S1").observed
     assert one(broken(not_yet), "S1").observed == f"{BOB} [192.0.2.2] lacks 10 {HOST}."
     assert "answers SERVFAIL" in one(broken(question_fails), "S1").observed
+    everywhere = one(broken(behind_the_providers_back), "S1").observed
+    assert everywhere == "each of the 3 servers has 198.18.1.99 instead of 198.18.1.10"
+    world = World()
+    world.served = [*world.live, Have(HOST, "A", "198.18.1.99", 300)]
+    world.server("192.0.2.2", answers={})
+    world.serve["192.0.2.2"] = lambda records: records[:-1]
+    assert "has 198.18.1.99, which the provider has not" in one(world.compare(), "S1").observed
 
 
 def test_a_server_that_answers_elsewhere_does_not_decide() -> None:
@@ -615,7 +622,7 @@ def test_surplus_of_a_key_that_nobody_told_is_left_open() -> None:
     world = World()
     key_not_told(world)
     found = one(world.compare(), "R1")
-    assert found.evidence[0].startswith(f"provider           s._domainkey.{ZONE} v=DKIM1")
+    assert found.evidence[0].startswith(f"provider  s._domainkey.{ZONE} v=DKIM1")
     # Another role's record at another name is none of it.
     surplus(world)
     assert trouble(world.compare())[f"R3 old.{ZONE}/A"] == "fail"
@@ -671,7 +678,7 @@ def test_the_overview_puts_the_three_views_side_by_side() -> None:
     changed(world)
     not_yet(world)
     view = world.view()
-    found = overview(view, compare([view], OPTIONS))
+    (found,) = overviews([view], compare([view], OPTIONS))
     assert (found["name"], found["status"], found["verdict"], found["name_servers"]) == (
         ZONE,
         "active",
@@ -700,11 +707,27 @@ def test_the_overview_of_a_zone_that_could_not_be_read() -> None:
     unreadable(world)
     question_fails(world)
     view = world.view()
-    found = overview(view, compare([view], OPTIONS))
+    (found,) = overviews([view], compare([view], OPTIONS))
     assert (found["read"], found["status"], found["verdict"]) == (False, "", "fail")
     rows = {(r["name"], r["type"]): r for r in found["records"]}
     assert rows[ZONE, "TXT"]["live"] is None
     assert {"values": ["SERVFAIL"], "servers": [f"{BOB} [192.0.2.2]"]} in rows[ZONE, "TXT"]["served"]
+
+
+def test_the_overview_shows_what_is_not_known() -> None:
+    world = World()
+    key_not_told(world)
+    tlsa_not_told_too = want(f"_25._tcp.{HOST}", "TLSA", "3 1 1 <key>", "dane", unresolved=True)
+    world.wants = tuple(w for w in world.wants if w.type != "TLSA")
+    world.unknown = (*world.unknown, tlsa_not_told_too)
+    view = world.view()
+    (found,) = overviews([view], compare([view], OPTIONS))
+    rows = {(r["name"], r["type"]): r for r in found["records"]}
+    key = rows[f"<%Y%me>._domainkey.{ZONE}", "TXT"]
+    assert (key["planned"], key["live"], key["verdict"], key["checks"]) == (None, [], "unknown", ["R1"])
+    tlsa = rows[f"_25._tcp.{HOST}", "TLSA"]
+    assert (tlsa["planned"], len(tlsa["live"]), tlsa["verdict"]) == (None, 1, "unknown")
+    assert found["verdict"] == "unknown"
 
 
 def test_two_zones_are_judged_together() -> None:
@@ -728,6 +751,8 @@ def test_two_zones_are_judged_together() -> None:
     )
     found = [f for f in compare([first, second], OPTIONS) if f.id == "R7" and f.verdict == "fail"]
     assert [f.scope for f in found] == [f"{ZONE}/MX"] and "MS-DNS-021" in found[0].observed
+    shown = overviews([first, second], found)
+    assert [(z["name"], z["verdict"]) for z in shown] == [(ZONE, "fail"), ("example.org", "na")]
 
 
 # -- asking again ----------------------------------------------------------------------------------------------------
@@ -805,7 +830,7 @@ def test_every_mixture_is_judged_and_nothing_is_said_twice(breaks: list[Break]) 
         assert exit_code(findings) == 0
     elif set(breaks) & {missing, changed, shorter, surplus, foreign_mx, lame, not_yet, behind_the_providers_back}:
         assert exit_code(findings) in (1, 2)
-    overview(view, findings)
+    overviews([view], findings)
 
 
 @settings(max_examples=150, deadline=None)

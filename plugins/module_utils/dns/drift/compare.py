@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import NA, ORDER, Finding, settle
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import NA, ORDER, PASS, Finding, settle
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.records import compare_records, planned_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.servers import compare_servers
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import ZoneView, questions
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet, unknown_scope
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import Question, ZoneView, questions
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.zone import compare_zone
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_targets
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, ZoneDiff
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import sort_key
 
 
 def compare(views: Sequence[ZoneView], options: Options) -> Tuple[Finding, ...]:
@@ -34,56 +33,65 @@ def compare(views: Sequence[ZoneView], options: Options) -> Tuple[Finding, ...]:
     return settle(found)
 
 
-def overview(view: ZoneView, findings: Sequence[Finding]) -> Dict[str, Any]:
-    """A zone's record sets side by side, as JSON types: what is planned, at the provider, and served by whom."""
-    mine = [f for f in findings if f.scope.partition("/")[0] == view.zone and f.id[0] == "Z"]
-    rows = [_row(view, question, findings) for question in _order(view)]
+def overviews(views: Sequence[ZoneView], findings: Sequence[Finding]) -> List[Dict[str, Any]]:
+    """Each zone's record sets side by side, as JSON types: what is planned, at the provider, and served by whom."""
+    zones = [v.zone for v in views]
+    return [_overview(v, [f for f in findings if _zone_of(f, zones) == v.zone]) for v in views]
+
+
+def _zone_of(finding: Finding, zones: Sequence[str]) -> str:
+    name = finding.scope.partition("/")[0]
+    return max((z for z in zones if rdata.within(name, z)), key=len, default="")
+
+
+def _overview(view: ZoneView, findings: Sequence[Finding]) -> Dict[str, Any]:
     return {
         "name": view.zone,
         "provider": view.provider,
         "status": view.live.status if view.live is not None else "",
         "read": view.live is not None,
         "name_servers": sorted({s.name for s in view.servers}),
-        "verdict": _worst([f.verdict for f in mine] + [row["verdict"] for row in rows]),
-        "records": rows,
+        "verdict": _worst(f.verdict for f in findings),
+        "records": [_row(view, question, findings) for question in _order(view)],
     }
 
 
-def _order(view: ZoneView) -> List[Tuple[str, str]]:
-    found = questions(view.wants, view.live, view.options)
+def _order(view: ZoneView) -> List[Question]:
+    found = {*questions(view.wants, view.live, view.options), *((w.name, w.type) for w in view.unknown)}
     return sorted(found, key=lambda q: (list(reversed(q[0].split("."))), q[1]))
 
 
-def _row(view: ZoneView, question: Tuple[str, str], findings: Sequence[Finding]) -> Dict[str, Any]:
+def _row(view: ZoneView, question: Question, findings: Sequence[Finding]) -> Dict[str, Any]:
     name, rtype = question
+    unknown = {unknown_scope(w) for w in view.unknown if (w.name, w.type) == question}
     scope = f"{name}/{rtype}"
-    about = [f for f in findings if f.scope == scope or f.scope.startswith(scope + "/")]
-    bad = [f for f in about if f.verdict not in ("pass", NA)]
-
-    def texts(values: Sequence[str]) -> List[str]:
-        return [rdata.presentation(rtype, v) for v in sorted(values)]
-
+    about = [f for f in findings if f.scope == scope or f.scope.startswith(scope + "/") or f.scope in unknown]
+    planned = sorted(rdata.presentation(rtype, w.content) for w in view.wants if (w.name, w.type) == question)
     live: Optional[List[str]] = None
     if view.live is not None:
-        here = sorted((r for r in view.live.records if (r.name, r.type) == question), key=sort_key)
-        live = [rdata.presentation(rtype, r.content) for r in here]
-    served: Dict[Tuple[str, ...], List[str]] = {}
-    for server in view.servers:
-        answer = server.answers.get(question)
-        if answer is not None:
-            key = (answer.error,) if answer.error else tuple(texts(list(answer.values)))
-            served.setdefault(key, []).append(server.label)
+        here = (r for r in view.live.records if (r.name, r.type) == question)
+        live = sorted(rdata.presentation(rtype, r.content) for r in here)
     return {
         "name": name,
         "type": rtype,
-        "planned": texts([w.content for w in view.wants if (w.name, w.type) == question]),
+        "planned": None if unknown and not planned else planned,
         "live": live,
-        "served": [{"values": list(values), "servers": servers} for values, servers in sorted(served.items())],
+        "served": _served(view, question),
         "verdict": _worst(f.verdict for f in about),
-        "checks": sorted({f.id for f in bad}),
+        "checks": sorted({f.id for f in about if f.verdict not in (PASS, NA)}),
     }
 
 
-def _worst(verdicts: Any) -> str:
-    known = [v for v in verdicts if v != NA]
-    return min(known, key=ORDER.index, default=NA)
+def _served(view: ZoneView, question: Question) -> List[Dict[str, Any]]:
+    """What is served, each answer once with the servers that give it."""
+    found: Dict[Tuple[str, ...], List[str]] = {}
+    for server in view.servers:
+        answer = server.answers.get(question)
+        if answer is not None:
+            shown = sorted(rdata.presentation(question[1], v) for v in answer.values)
+            found.setdefault((answer.error,) if answer.error else tuple(shown), []).append(server.label)
+    return [{"values": list(values), "servers": servers} for values, servers in sorted(found.items())]
+
+
+def _worst(verdicts: Iterable[str]) -> str:
+    return min((v for v in verdicts if v != NA), key=ORDER.index, default=NA)

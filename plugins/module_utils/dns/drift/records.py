@@ -13,11 +13,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine, rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import (
     Sheet,
+    columns,
     contrast,
     scope_of,
+    settled_name,
     shortened,
     show,
     three_views,
+    unknown_scope,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import Live, ZoneView
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import ADDRESS_LIKE
@@ -73,15 +76,13 @@ def compare_records(sheet: Sheet, diff: Optional[ZoneDiff], targets: Sequence[Pr
 def _unknown_values(sheet: Sheet) -> None:
     for want in sheet.view.unknown:
         there = [r for r in (sheet.view.live.records if sheet.view.live else ()) if _stands_for(sheet.view, r, want)]
-        # The name of a key's record has its selector, which is as unknown as the key.
-        name = want.name.partition(".")[2] if want.name.startswith("<") else want.name
         sheet.add(
             "R1",
-            f"{name}/{want.type}/{want.role}",
+            unknown_scope(want),
             UNKNOWN,
             "its value comes from a host that did not tell it in this run",
             expected=want.reason,
-            evidence=tuple(f"provider           {r.name} {show(r)}" for r in there),
+            evidence=columns([("provider", f"{r.name} {show(r)}") for r in there]),
             fix="Make the host reachable (ansible -m ping), or run site.yml when the key or certificate was never made.",
         )
 
@@ -90,9 +91,8 @@ def _stands_for(view: ZoneView, record: Have, want: Want) -> bool:
     mark = record.mark(view.options.instance)
     if mark is None or record.type != want.type or mark.role != want.role:
         return False
-    return (
-        record.name == want.name if not want.name.startswith("<") else record.name.endswith(want.name.partition(".")[2])
-    )
+    name = settled_name(want)
+    return record.name == name or (name != want.name and record.name.endswith(f".{name}"))
 
 
 def _explained(view: ZoneView, change: Change) -> bool:
@@ -135,7 +135,8 @@ def _changed(sheet: Sheet, change: Change) -> None:
     mine = before.mark(sheet.view.options.instance) is not None
     if after is None or not change.phase:
         check, fix = ("R3", "removes it") if mine else ("R4", "replaces it, as the zone's foreign policy says")
-        text = f"{shortened(show(before))}: {change.reason}"
+        whose = "" if mine else "somebody else's "
+        text = f"{whose}{shortened(show(before))}: {change.reason}"
         sheet.add(
             check, scope_of(before), FAIL, text, evidence=evidence, fix=f"Run playbooks/dns.yml: it {fix}. {_MEANT}"
         )

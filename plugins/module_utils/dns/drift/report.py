@@ -32,7 +32,7 @@ DRIFT = reports.Kind(
 def build(
     findings: Sequence[Finding], zones: Sequence[Mapping[str, Any]], labels: Iterable[str], now: float
 ) -> Dict[str, Any]:
-    """The report as JSON types. zones: from :func:`.compare.overview`; labels: what ran in place of a real part."""
+    """The report as JSON types. zones: from :func:`.compare.overviews`; labels: what ran in place of a real part."""
     report = reports.assemble(DRIFT, [str(z["name"]) for z in zones], findings, labels, now)
     return {**report, "zones": [dict(z) for z in zones]}
 

@@ -9,7 +9,12 @@ from typing import Dict, FrozenSet, List, Optional, Sequence, Set
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import FAIL, NA, PASS, UNKNOWN, WARN
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet, shortened, three_views
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import (
+    Sheet,
+    columns,
+    shortened,
+    three_views,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import (
     NO_ROUTE,
     REFUSED,
@@ -59,7 +64,13 @@ def _server(sheet: Sheet, server: ServerView) -> None:
         fix = "Take the server out of the delegation (at the registrar), or set the zone up there."
         expected = "an answer with authority (RFC 1034 §4.2.2)"
         sheet.add(
-            "S2", scope, FAIL, server.error, expected=expected, evidence=(f"{server.label}  {server.error}",), fix=fix
+            "S2",
+            scope,
+            FAIL,
+            server.error,
+            expected=expected,
+            evidence=columns([(server.label, server.error)]),
+            fix=fix,
         )
     elif server.obstacle == NO_ROUTE and any(s.healthy for s in twins):
         sheet.add("S2", scope, NA, f"this host cannot reach it ({server.error}); another address of the server answers")
@@ -81,7 +92,7 @@ def _serials(sheet: Sheet, healthy: Sequence[ServerView]) -> None:
         f"{serial}: {', '.join(names)}" for serial, names in sorted(serials.items(), key=lambda i: i[0] or 0)
     )
     fix = "Wait for the transfer and compare again; when it stays so, look at the older server's transfers."
-    evidence = tuple(f"{s.label}  serial {s.serial}" for s in healthy)
+    evidence = columns([(s.label, f"serial {s.serial}") for s in healthy])
     sheet.add("S3", sheet.view.zone, WARN, shown, expected="one serial", evidence=evidence, fix=fix)
 
 
@@ -103,7 +114,11 @@ def _record_set(sheet: Sheet, healthy: Sequence[ServerView], question: Question)
         text = "no name server answered this question"
         sheet.add("S1", scope, UNKNOWN, text, evidence=evidence, fix="Run again; see S2 for the servers themselves.")
         return
-    wrong = [line for server, answer in judged if (line := _difference(view, server, answer, question))]
+    wrong: Dict[str, List[str]] = {}
+    for server, answer in judged:
+        difference = _difference(view, server, answer, question)
+        if difference:
+            wrong.setdefault(difference, []).append(server.label)
     wanted = ", ".join(shortened(v) for v in sorted(expected(view, question))) or "no such record"
     if not wrong:
         sheet.add("S1", scope, PASS, f"{len(judged)} of {len(healthy)} servers: {wanted}", evidence=evidence)
@@ -113,7 +128,15 @@ def _record_set(sheet: Sheet, healthy: Sequence[ServerView], question: Question)
         "A change takes seconds to minutes to reach all servers: compare again. When it stays so, compare the zone at the "
         "provider with what the server has, and mend its transfer or take it out of the delegation."
     )
-    sheet.add("S1", scope, verdict, "; ".join(wrong), expected=wanted, evidence=evidence, fix=fix)
+    text = "; ".join(f"{_named(labels, len(judged))} {difference}" for difference, labels in wrong.items())
+    sheet.add("S1", scope, verdict, text, expected=wanted, evidence=evidence, fix=fix)
+
+
+def _named(labels: Sequence[str], total: int) -> str:
+    """Servers that say the same, as the subject of a sentence in the singular."""
+    if 1 < len(labels) == total:
+        return f"each of the {total} servers"
+    return labels[0] if len(labels) == 1 else f"each of {', '.join(labels)}"
 
 
 def expected(view: ZoneView, question: Question) -> FrozenSet[str]:
@@ -147,7 +170,7 @@ def _difference(view: ZoneView, server: ServerView, answer: Answer, question: Qu
     """What is wrong with one server's answer, nothing when it is right."""
     rtype = question[1]
     if answer.error:
-        return f"{server.label} answers {answer.error}"
+        return f"answers {answer.error}"
     wanted = expected(view, question)
     missing = wanted - answer.values
     # Beside the planned values others may stand that only the provider's view would tell us of.
@@ -158,8 +181,11 @@ def _difference(view: ZoneView, server: ServerView, answer: Answer, question: Qu
     def words(values: FrozenSet[str]) -> str:
         return ", ".join(shortened(rdata.presentation(rtype, v)) for v in sorted(values))
 
-    parts = [f"lacks {words(missing)}" if missing else "", f"has {words(extra)}" if extra else ""]
-    return f"{server.label} {' and '.join(p for p in parts if p)}{_why(view, server)}"
+    if missing and extra:
+        text = f"has {words(extra)} instead of {words(missing)}"
+    else:
+        text = f"lacks {words(missing)}" if missing else f"has {words(extra)}, which the provider has not"
+    return text + _why(view, server)
 
 
 def _why(view: ZoneView, server: ServerView) -> str:

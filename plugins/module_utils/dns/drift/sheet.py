@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, Iterable, List, Tuple, Union
+from typing import Dict, Iterable, List, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import ORDER, Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
@@ -17,6 +17,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 
 #: Values longer than this are shown around the first difference only.
 LONG = 100
+NOTHING = "nothing"
 _BEFORE = 24
 
 
@@ -70,6 +71,16 @@ def scope_of(record: Union[Want, Have]) -> str:
     return "/".join(part for part in (record.name, record.type, kind) if part)
 
 
+def unknown_scope(want: Want) -> str:
+    """The scope of a record whose value is not known: the name of a key's record has a selector as unknown as the key."""
+    return f"{settled_name(want)}/{want.type}/{want.role}"
+
+
+def settled_name(want: Want) -> str:
+    """The name of a planned record as far as it is known."""
+    return want.name.partition(".")[2] if want.name.startswith("<") else want.name
+
+
 def show(record: Union[Want, Have]) -> str:
     """A record's data, time to live and proxy setting."""
     proxied = ", proxied" if isinstance(record, Have) and record.proxied else ""
@@ -96,18 +107,26 @@ def shortened(text: str) -> str:
 
 def three_views(view: ZoneView, name: str, rtype: str) -> Tuple[str, ...]:
     """A record set as planned, at the provider and at every server, one line for each value."""
-    lines = [f"planned            {_data(w)}" for w in view.wants if (w.name, w.type) == (name, rtype)]
-    lines = lines or ["planned            nothing"]
+    rows = [("planned", _data(w)) for w in view.wants if (w.name, w.type) == (name, rtype)] or [("planned", NOTHING)]
     if view.live is not None:
         here = [r for r in view.live.records if (r.name, r.type) == (name, rtype)]
-        lines += [f"provider           {_data(r)}{_remark(r)}" for r in here] or ["provider           nothing"]
+        rows += [("provider", f"{_data(r)}{_remark(r)}") for r in here] or [("provider", NOTHING)]
     for server in view.servers:
         answer = server.answers.get((name, rtype))
-        if answer is None:
-            continue
-        said = answer.error or ", ".join(rdata.presentation(rtype, v) for v in sorted(answer.values)) or "nothing"
-        lines.append(f"{server.label}  {said}")
-    return tuple(lines)
+        if answer is not None:
+            rows.append((server.label, answer.error or presented(rtype, answer.values) or NOTHING))
+    return columns(rows)
+
+
+def columns(rows: Sequence[Tuple[str, str]]) -> Tuple[str, ...]:
+    """Lines of a name and what it says, the latter below each other."""
+    width = max((len(name) for name, _text in rows), default=0)
+    return tuple(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def presented(rtype: str, values: Iterable[str]) -> str:
+    """Values of a record set as in a zone file, in one line."""
+    return ", ".join(rdata.presentation(rtype, v) for v in sorted(values))
 
 
 def _data(record: Union[Want, Have]) -> str:

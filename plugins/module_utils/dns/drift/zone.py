@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, List, Tuple
+from typing import FrozenSet, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import FAIL, NA, PASS, UNKNOWN, WARN
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.dnssec import unmatched
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet, columns
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import ZoneView
 
 #: What providers call a zone that they serve; an empty status is one they do not tell.
@@ -55,15 +55,16 @@ def _status(sheet: Sheet) -> None:
 def _delegation(sheet: Sheet) -> None:
     view, at = sheet.view, sheet.view.delegation
     own, source = _own_servers(view)
-    evidence = [f"parent {at.parent or '?'}  NS {_names(at.ns)}"]
-    evidence += [f"{s.label}  NS {_names(s.ns)}" for s in view.servers if s.healthy]
+    rows = [(f"parent {at.parent or '?'}", f"NS {_names(at.ns)}")]
+    rows += [(s.label, f"NS {_names(s.ns)}") for s in view.servers if s.healthy]
     if view.live is not None and view.live.name_servers:
-        evidence.append(f"provider           {_names(frozenset(view.live.name_servers))}")
+        rows.append(("provider", _names(frozenset(view.live.name_servers))))
+    evidence = columns(rows)
     expected = _names(own) if own else "the provider's name servers"
     fix = f"At the registrar, set the name servers to {expected}."
     if at.cut and at.cut != view.zone:
         text = f"it is not delegated: the nearest zone is {at.cut}"
-        sheet.add("Z3", view.zone, FAIL, text, expected=expected, evidence=tuple(evidence), fix=fix)
+        sheet.add("Z3", view.zone, FAIL, text, expected=expected, evidence=evidence, fix=fix)
     elif at.error:
         sheet.add(
             "Z3",
@@ -74,24 +75,24 @@ def _delegation(sheet: Sheet) -> None:
             fix="See whether this host may ask name servers (port 53).",
         )
     elif not own:
-        sheet.add("Z3", view.zone, UNKNOWN, "no name server told the zone's own NS records", evidence=tuple(evidence))
+        sheet.add("Z3", view.zone, UNKNOWN, "no name server told the zone's own NS records", evidence=evidence)
     elif at.ns != own:
         text = f"the parent names {_names(at.ns)}"
-        sheet.add("Z3", view.zone, FAIL, text, expected=f"{expected} ({source})", evidence=tuple(evidence), fix=fix)
+        sheet.add("Z3", view.zone, FAIL, text, expected=f"{expected} ({source})", evidence=evidence, fix=fix)
     else:
         _agreement(sheet, own, evidence)
 
 
-def _agreement(sheet: Sheet, own: FrozenSet[str], evidence: List[str]) -> None:
+def _agreement(sheet: Sheet, own: FrozenSet[str], evidence: Tuple[str, ...]) -> None:
     """Parent and provider agree; whether every server in between does as well."""
     view = sheet.view
     other = [s for s in view.servers if s.healthy and s.ns != own]
     if not other:
-        sheet.add("Z3", view.zone, PASS, _names(own), evidence=tuple(evidence))
+        sheet.add("Z3", view.zone, PASS, _names(own), evidence=evidence)
         return
     text = "; ".join(f"{s.label} has NS {_names(s.ns)}" for s in other)
     fix = f"Set the zone's NS records there to {_names(own)}, or take the server out of the delegation."
-    sheet.add("Z3", view.zone, FAIL, text, expected=_names(own), evidence=tuple(evidence), fix=fix)
+    sheet.add("Z3", view.zone, FAIL, text, expected=_names(own), evidence=evidence, fix=fix)
 
 
 def _own_servers(view: ZoneView) -> Tuple[FrozenSet[str], str]:
@@ -122,11 +123,11 @@ def _dnssec(sheet: Sheet) -> None:
     view, at = sheet.view, sheet.view.delegation
     healthy = [s for s in view.servers if s.healthy]
     keys = frozenset(k for s in healthy for k in s.keys)
-    evidence = [f"parent {at.parent or '?'}  DS {ds}" for ds in sorted(at.ds)]
-    evidence += [f"{s.label}  {len(s.keys)} DNSKEY" for s in healthy]
+    rows = [(f"parent {at.parent or '?'}", f"DS {ds}") for ds in sorted(at.ds)]
+    evidence = columns([*rows, *((s.label, f"{len(s.keys)} DNSKEY") for s in healthy)])
     fix = "At the registrar, remove the DS record that has no key, or set the one that the provider shows for the zone."
     if at.error or (not healthy and at.ds):
-        sheet.add("Z4", view.zone, UNKNOWN, at.error or "no name server told the zone's keys", evidence=tuple(evidence))
+        sheet.add("Z4", view.zone, UNKNOWN, at.error or "no name server told the zone's keys", evidence=evidence)
         return
     if not at.ds:
         _unsigned(sheet, keys, evidence)
@@ -136,11 +137,11 @@ def _dnssec(sheet: Sheet) -> None:
         lost, good = unmatched(view.zone, at.ds, keys)
         bare = [s.label for s in healthy if unmatched(view.zone, good, s.keys)[0]] if good else []
     except ValueError as error:
-        sheet.add("Z4", view.zone, UNKNOWN, str(error), expected=expected, evidence=tuple(evidence), fix=fix)
+        sheet.add("Z4", view.zone, UNKNOWN, str(error), expected=expected, evidence=evidence, fix=fix)
         return
     if not good:
         text = f"none of the parent's DS records fits a key of the zone: validating resolvers answer SERVFAIL ({'; '.join(lost)})"
-        sheet.add("Z4", view.zone, FAIL, text, expected=expected, evidence=tuple(evidence), fix=fix)
+        sheet.add("Z4", view.zone, FAIL, text, expected=expected, evidence=evidence, fix=fix)
     elif bare:
         text = f"the key behind the DS is missing on {', '.join(bare)}"
         sheet.add(
@@ -149,17 +150,17 @@ def _dnssec(sheet: Sheet) -> None:
             FAIL,
             text,
             expected=expected,
-            evidence=tuple(evidence),
+            evidence=evidence,
             fix="Mend the zone's transfer to that server.",
         )
     elif lost:
         text = f"a DS record without its key: {'; '.join(lost)}; another one fits"
-        sheet.add("Z4", view.zone, WARN, text, expected=expected, evidence=tuple(evidence), fix=fix)
+        sheet.add("Z4", view.zone, WARN, text, expected=expected, evidence=evidence, fix=fix)
     else:
-        sheet.add("Z4", view.zone, PASS, f"{len(good)} DS, each with its key", evidence=tuple(evidence))
+        sheet.add("Z4", view.zone, PASS, f"{len(good)} DS, each with its key", evidence=evidence)
 
 
-def _unsigned(sheet: Sheet, keys: FrozenSet[str], evidence: List[str]) -> None:
+def _unsigned(sheet: Sheet, keys: FrozenSet[str], evidence: Tuple[str, ...]) -> None:
     view = sheet.view
     if not keys:
         sheet.add("Z4", view.zone, NA, "the zone is not signed, and the parent has no DS")
@@ -168,4 +169,4 @@ def _unsigned(sheet: Sheet, keys: FrozenSet[str], evidence: List[str]) -> None:
     fix = (
         "Set the DS record at the registrar (playbooks/dns.yml and the provider show it); TLSA records count only then."
     )
-    sheet.add("Z4", view.zone, WARN, text, expected="a DS at the parent", evidence=tuple(evidence), fix=fix)
+    sheet.add("Z4", view.zone, WARN, text, expected="a DS at the parent", evidence=evidence, fix=fix)
