@@ -64,7 +64,7 @@ class Ledger:
         self._fate: Dict[int, Optional[Have]] = {}
 
     def mark(self, record: Have) -> Optional[Mark]:
-        if record.id in self.options.yields:
+        if record.id in self.options.yields and not record.read_only:
             return Mark(self.options.instance, "", None, record.comment)
         return record.mark(self.options.instance)
 

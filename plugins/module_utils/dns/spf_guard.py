@@ -31,14 +31,17 @@ def check_costs(ledger: Ledger, after: Sequence[Have]) -> None:
         change = ledger.changes[number]
         cost = measure(spf.parse(change.record.content), change.record.name, own, ledger.options.spf_fetch)
         _judge(ledger, change, cost)
-        mark = ledger.mark(change.record)
+        mark = change.record.mark(ledger.options.instance)
         if mark is not None and mark.merged is not None:
             ledger.changes[number] = dataclasses.replace(change, reason=f"{change.reason}; {cost}")
 
 
 def _concerns(ledger: Ledger, change: Change) -> bool:
     after = change.after
-    if after is None or after.type != "TXT" or not spf.is_spf(after.content) or not ledger.mine(after):
+    if after is None or after.type != "TXT" or not spf.is_spf(after.content):
+        return False
+    if after.mark(ledger.options.instance) is None:
+        # Put back as somebody else's: theirs to answer for.
         return False
     return bool(change.phase) and (change.before is None or change.before.content != after.content)
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark, wants_from_data
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff
 
 from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
@@ -313,3 +314,45 @@ def test_the_diff_reads_like_a_zone_file_with_reasons() -> None:
         "example.com. 300 IN NS ada.ns.cloudflare.com.\n"
         "mail.example.com. 3600 IN A 192.0.2.1 ; mailstead:mailstead:a | ~ was 192.0.2.9; moved\n"
     )
+
+
+# -- what the rest of a run needs ------------------------------------------------------------------------------------
+
+
+def test_published_records_are_those_that_will_be_served_for_the_wanted_ones() -> None:
+    spf = theirs(ZONE, "TXT", "v=spf1 include:_spf.google.com ~all")
+    alias = want(ZONE, "CNAME", "site.example.net", role="web")
+    proxied = theirs("a.example.com", "A", "192.0.2.1", proxied=True)
+    wants = [*BASIC, want("a.example.com", "A", "192.0.2.1", role="web"), alias]
+    found = diff(wants, [spf, proxied], allow=("proxied_host",))
+    shown = {(r.type, r.name, r.content) for r in engine.published(found)}
+    # Not the proxied host and not the alias that is flattened: the servers answer otherwise there.
+    merged = "v=spf1 ip4:192.0.2.1 include:_spf.google.com ~all"
+    assert shown == {("A", HOST, "192.0.2.1"), ("MX", ZONE, f"10 {HOST}"), ("TXT", ZONE, merged)}
+    assert [r.type for r in engine.published(found, ["mx"])] == ["MX"]
+    assert engine.published(diff(BASIC, [], through_phase="address"), ["mx"]) == []
+
+
+def test_a_change_tells_what_it_does_as_plain_data() -> None:
+    (change,) = diff(BASIC[:1], [ours(HOST, "A", "192.0.2.9")]).changes
+    assert change.to_data() == {
+        "action": "update",
+        "name": HOST,
+        "type": "A",
+        "before": "192.0.2.9",
+        "after": "192.0.2.1",
+        "ttl": 3600,
+        "fields": ["content"],
+        "role": "a",
+        "phase": "address",
+        "reason": "was 192.0.2.9",
+    }
+    (made,) = diff(BASIC[:1], []).changes
+    (gone,) = diff([], [ours(HOST, "A", "192.0.2.9")]).changes
+    assert (made.to_data()["before"], gone.to_data()["after"], made.fields()) == (None, None, ())
+
+
+def test_wanted_records_are_read_from_plain_data() -> None:
+    row = {"name": "X.example.com", "type": "txt", "content": "p", "ttl": "60", "phase": "keys", "role": "dkim"}
+    (read,) = wants_from_data(ZONE, [{**row, "deferred": {"kind": "dkim"}, "reason": None}])
+    assert (read.type, read.ttl, read.unresolved, read.reason) == ("TXT", 60, True, "")

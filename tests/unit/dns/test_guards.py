@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS, OVERRIDES
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Want
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_targets
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -298,3 +300,41 @@ def test_a_lax_spf_of_theirs_stops_a_merge_but_not_a_run_that_leaves_it_alone() 
     lax = theirs(ZONE, "TXT", "v=spf1 mx +all")
     assert codes(diff([spf_want("ip4:192.0.2.1")], [lax])) == ["MS-DNS-013"]
     assert diff([spf_want("mx")], [lax]).changes == ()
+
+
+# -- hosts behind mail records, across zones -------------------------------------------------------------------------
+
+HTTPS_SRV = want("_jmap._tcp.example.com", "SRV", f"0 1 443 {HOST}")
+IMAPS_SRV = want("_imaps._tcp.example.com", "SRV", f"0 1 993 {HOST}")
+TLSA = want(f"_25._tcp.{HOST}", "TLSA", "3 1 1 " + "ab" * 32)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "host", "expected"),
+    [
+        (BASIC[1], theirs(HOST, "A", "192.0.2.1", proxied=True), ["MS-DNS-018"]),
+        (IMAPS_SRV, theirs(HOST, "AAAA", "2001:db8::1", proxied=True), ["MS-DNS-018"]),
+        (TLSA, theirs(HOST, "A", "192.0.2.1", proxied=True), ["MS-DNS-018"]),
+        (HTTPS_SRV, theirs(HOST, "A", "192.0.2.1", proxied=True), []),
+        (BASIC[1], theirs(HOST, "CNAME", "x.example.net"), ["MS-DNS-021"]),
+        (BASIC[1], theirs(HOST, "CNAME", "x.example.net", proxied=True), ["MS-DNS-018", "MS-DNS-021"]),
+        (BASIC[1], theirs(HOST, "A", "192.0.2.1"), []),
+        (want(ZONE, "MX", "0 ."), theirs(HOST, "A", "192.0.2.1", proxied=True), []),
+    ],
+)
+def test_a_mail_host_of_any_zone_is_neither_proxied_nor_an_alias(wanted: Want, host: Have, expected: list[str]) -> None:
+    options = Options(allow=())
+    mail, hosts = engine.diff(ZONE, [wanted], [], options), engine.diff("example.com", [], [host], options)
+    found = check_targets([mail, hosts], options)
+    assert [p.code for p in found] == expected
+    names = tuple(name for name, code in GUARDS.items() if code in expected)
+    assert check_targets([mail, hosts], Options(allow=names)) == []
+
+
+def test_one_host_in_the_way_is_named_once_per_place() -> None:
+    """A name whose records are wrong by themselves is not told again for what follows from that."""
+    wants = [want(HOST, "A", "192.0.2.1"), want(HOST, "CNAME", "x.example.net"), want(HOST, "TXT", "v=spf1 +all")]
+    assert codes(diff(wants, [])) == ["MS-DNS-013", "MS-DNS-010"]
+    both = [want(HOST, "CNAME", "x.example.net"), want(HOST, "CNAME", "y.example.net")]
+    found = diff(both, [])
+    assert codes(found) == ["MS-DNS-010"] and "another CNAME" in found.problems[0].what

@@ -32,6 +32,7 @@ from hypothesis import strategies as st
         ("SSHFP", "4 2 ABcd", "4 2 abcd"),
         ("DS", "60485 5 1 2BB1 83AF", "60485 5 1 2bb183af"),
         ("LOC", "52  22 23.000 N", "52 22 23.000 N"),
+        ("SVCB", '1 svc.example. key65333="a b" mandatory=alpn', '1 svc.example key65333="a b" mandatory=alpn'),
     ],
 )
 def test_spellings_of_one_value_have_one_canonical_form(rtype: str, given_as: str, canonical: str) -> None:
@@ -55,6 +56,11 @@ def test_spellings_of_one_value_have_one_canonical_form(rtype: str, given_as: st
         ("TLSA", "3 1 1"),
         ("CAA", '0 issue "unfinished'),
         ("CAA", "0 is-sue x"),
+        ("AAAA", "fe80::1%eth0"),
+        ("HTTPS", "1"),
+        ("CNAME", "stra\u00dfe.example"),
+        ("CNAME", "\u2603\ufffd.example"),
+        ("CNAME", "192.0.2.1"),
     ],
 )
 def test_what_is_no_data_of_its_type_is_refused(rtype: str, content: str) -> None:

@@ -70,12 +70,64 @@ def test_look_ups_are_counted_per_term() -> None:
         "v=spf2 -all",
         "v=spf1 redirect=",
         "v=spf1 ip4:300.1.1.1",
+        "v=spf1 include:b\u00fccher.example",
+        "v=spf1 a/33 -all",
+        "v=spf1 mx//129 -all",
+        "v=spf1 include:x.example/24 -all",
+        "v=spf1 a_b -all",
+        "v=spf1 : -all",
+        "v=spf1 redirect -all",
         "v=spf1 redirect=a redirect=b",
     ],
 )
 def test_what_is_no_spf_is_refused(text: str) -> None:
     with pytest.raises(spf.SpfError):
         spf.parse(text)
+
+
+def test_spellings_of_a_term_are_one() -> None:
+    pairs = [
+        ("A:Host.Example.", "+a:host.example/32"),
+        ("mx//128", "mx"),
+        ("ip4:192.0.2.1/32", "ip4:192.0.2.1"),
+        ("ip6:2001:DB8:0::1", "ip6:2001:db8::1/128"),
+        ("include:X.example", "include:x.example."),
+        ("redirect=X.example", "redirect=x.example"),
+    ]
+    assert all(spf.parse_term(a).key == spf.parse_term(b).key for a, b in pairs)
+    # The case of a macro's letter means something.
+    assert spf.parse_term("exists:%{L}.x").key != spf.parse_term("exists:%{l}.x").key
+    assert spf.parse_term("a:%{d1r/}.x/24").prefix4 == 24
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "merged"),
+    [
+        # What stands behind their "all" authorises nobody today and goes on doing so.
+        (OURS, "v=spf1 mx -all include:old.example ~all", "v=spf1 ip4:192.0.2.1 mx -all include:old.example ~all"),
+        ("v=spf1 mx -all ip4:192.0.2.1", "v=spf1 a -all", "v=spf1 mx a -all"),
+        (OURS, "v=spf1 mx -all ip4:192.0.2.1", "v=spf1 ip4:192.0.2.1 mx -all ip4:192.0.2.1"),
+        # Our refusals come last: they must not refuse what theirs lets pass.
+        ("v=spf1 -ip4:198.51.100.1 mx -all", "v=spf1 ip4:198.51.100.0/24 ~all",
+         "v=spf1 mx ip4:198.51.100.0/24 -ip4:198.51.100.1 ~all"),
+        ("v=spf1 redirect=x.example", "v=spf1 mx redirect=y.example",
+         "v=spf1 include:x.example mx include:y.example ~all"),
+        ("v=spf1 redirect=x.example", "v=spf1 mx include:x.example -all", "v=spf1 mx include:x.example -all"),
+        ("v=spf1 redirect=x.example", "v=spf1 mx redirect=x.example", "v=spf1 mx redirect=x.example"),
+        ("v=spf1 redirect=x.example", "v=spf1 mx -all", "v=spf1 include:x.example mx -all"),
+    ],
+)  # fmt: skip
+def test_a_merge_authorises_what_either_did_and_nothing_dead(ours: str, theirs: str, merged: str) -> None:
+    result = spf_merge.merge(ours, [theirs])
+    assert result.text == merged
+    assert spf_merge.merge(ours, [result.text]).text == merged
+    base = spf_merge.without(merged, [term_hash(k) for k in result.added], term_hash)
+    assert spf_merge.merge(ours, [base]).text == merged
+
+
+def test_of_two_explanations_the_first_stays() -> None:
+    result = spf_merge.merge(OURS, ["v=spf1 mx exp=a.example x=1 -all", "v=spf1 exp=b.example x=2 redirect=r.example"])
+    assert result.text == "v=spf1 ip4:192.0.2.1 mx include:r.example -all exp=a.example x=1 x=2"
 
 
 TERMS = [
