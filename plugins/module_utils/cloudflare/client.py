@@ -109,7 +109,7 @@ class Client:
         self._jitter = jitter or random.random
         self._clock = clock
         self._rate_left = RATE_BUDGET
-        self._blocked_until = 0.0
+        self._block_known = self._blocked_until = float("-inf")
         self.counts: Dict[str, int] = {}
 
     @property
@@ -182,16 +182,17 @@ class Client:
             headers["Content-Type"] = "application/json"
         while True:
             with self._lock:
-                blocked = self._blocked_until - self._clock()
+                sent = self._clock()
+                blocked = self._blocked_until - sent
+                if blocked <= 0:
+                    self.counts[label] = self.counts.get(label, 0) + 1
             if blocked > 0:
                 self._pause(blocked + self._jitter())
                 continue
-            with self._lock:
-                self.counts[label] = self.counts.get(label, 0) + 1
             answer = self._transport().request(method, path, {k: str(v) for k, v in query.items()}, headers, body)
             if answer.status != 429:
                 return answer
-            self._blocked(_retry_after(answer), f"{method} {path}")
+            self._blocked(sent, _retry_after(answer), f"{method} {path}")
 
     def _pause_before(self, attempt: int) -> None:
         if attempt:
@@ -206,16 +207,18 @@ class Client:
                 self._open.append(found)
         return found
 
-    def _blocked(self, seconds: float, request: str) -> None:
+    def _blocked(self, sent: float, seconds: float, request: str) -> None:
         """Nobody sends for so long. Raises MailsteadError when that is more than the run may wait altogether."""
         with self._lock:
-            now = self._clock()
-            # Several threads are told of the same block: time that passes for all of them counts once.
-            more = max(0.0, now + seconds - max(now, self._blocked_until))
+            # What was sent before the block was known of tells of the same one: its time counts once for all threads.
+            if sent > self._block_known:
+                self._block_known = self._clock()
+            until = self._block_known + seconds
+            more = max(0.0, until - max(self._block_known, self._blocked_until))
             enough = more <= self._rate_left
             if enough:
                 self._rate_left -= more
-                self._blocked_until = max(self._blocked_until, now + seconds)
+                self._blocked_until = max(self._blocked_until, until)
         if not enough:
             waited = RATE_BUDGET - self._rate_left
             what = (

@@ -72,7 +72,8 @@ class CloudflareProvider:
         except api.RefusalError as refusal:
             problem = self._refused(zone, batch, refusal)
             raise provider.RefusedError(problem, stale=bool(refusal.codes & api.STALE_CODES)) from refusal
-        return read_back(answer, batch)
+        written = read_back(answer, batch)
+        return dataclasses.replace(written, notes=tuple(self._client.clean(note) for note in written.notes))
 
     def close(self) -> None:
         self._client.close()

@@ -68,8 +68,8 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
     plan = raw.get("plan")
     return ZoneInfo(
         id=raw["id"],
-        name=raw["name"].lower(),
-        status=str(raw.get("status") or ""),
+        name=client.clean(raw["name"]).lower(),
+        status=client.clean(str(raw.get("status") or "")),
         plan=str(plan.get("legacy_id") or "") if isinstance(plan, dict) else "",
         name_servers=tuple(str(n).lower().rstrip(".") for n in raw.get("name_servers") or ()),
     )
@@ -173,7 +173,7 @@ def list_records(client: Client, zone: AnyZone, label: str = "") -> List[Have]:
         raise MailsteadError([explain_refusal(client, refusal, f"zone {zone.name}")]) from refusal
     strangers = [r.name for r in out.values() if not rdata.within(r.name, zone.name)]
     if strangers:
-        raise MailsteadError([wrong_id(zone, strangers[0])])
+        raise MailsteadError([wrong_id(zone, client.clean(strangers[0]))])
     return list(out.values())
 
 
@@ -242,4 +242,4 @@ def _explain_token(client: Client, refusal: RefusalError, where: str) -> Problem
         what = f"the token is alive but not allowed to do this: {refusal.words()}"
         return Problem("MS-CF-001", where, what, _SCOPES)
     since = f" since {details['expires_on']}" if details.get("expires_on") and status == "expired" else ""
-    return Problem("MS-CF-002", "api_token", f"the token is {client.clean(status)}{since}: {refusal.words()}", renew)
+    return Problem("MS-CF-002", "api_token", f"the token is {client.clean(status + since)}: {refusal.words()}", renew)

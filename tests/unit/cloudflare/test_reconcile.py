@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -593,3 +594,117 @@ def test_a_list_of_more_than_one_page_is_read_whole(monkeypatch: pytest.MonkeyPa
     bench.run(mail_set())
     bench.run(mail_set())
     assert kinds(bench) == ["GET dns_records"] * 3 + ["GET zones"]
+
+
+# -- the token -------------------------------------------------------------------------------------------------------
+
+
+def success(*results: Any) -> list[Answer]:
+    return [Answer(200, {}, json.dumps({"success": True, "result": r}).encode()) for r in results]
+
+
+def failure(status: int, *errors: dict[str, Any]) -> Answer:
+    return Answer(status, {}, json.dumps({"success": False, "errors": errors}).encode())
+
+
+ERROR = {"code": 9999, "message": f"token {TOKEN}", "error_chain": [{"code": 1, "message": f"Bearer {TOKEN}"}]}
+FORBIDDEN = failure(403, {**ERROR, "code": 10000})
+ROW = {"id": "a", "name": ZONE, "status": f"odd {TOKEN}", "plan": {"legacy_id": TOKEN}}
+#: One answer after another, each with the token wherever a server could put it; the last one repeats.
+ECHOES: dict[str, list[Answer | TransportError]] = {
+    "error": [failure(400, ERROR)],
+    "forbidden": [FORBIDDEN],
+    "expired": [FORBIDDEN, *success({"status": "expired", "expires_on": TOKEN})],
+    "server error": [Answer(503, {"retry-after": TOKEN}, TOKEN.encode())],
+    "portal": [Answer(200, {"content-type": f"text/{TOKEN}"}, TOKEN.encode())],
+    "network": [TransportError(f"api.example: {TOKEN}", sent=False)],
+    "names": [*success([{"id": "a", "name": TOKEN}])],
+    "zone": [*success([ROW], [], {})],
+    "stranger": [*success([ROW], [{"id": "1", "name": TOKEN, "type": "A", "ttl": 1}])],
+    "half a record": [*success([ROW], [{"id": "1", "name": TOKEN, "type": TOKEN}])],
+    "refused write": [*success([ROW], []), failure(400, ERROR)],
+    "lost write": [*success([ROW], []), TransportError(f"api.example: {TOKEN}", sent=True), *success([]), FORBIDDEN],
+    "stored": [*success([ROW], [], {"posts": [{"id": "1", "name": TOKEN, "type": "A", "content": TOKEN, "ttl": 1}]})],
+}
+
+
+@pytest.mark.parametrize("where", ECHOES)
+def test_a_server_that_echoes_the_token_does_not_get_it_into_any_word_of_ours(where: str) -> None:
+    left = list(ECHOES[where])
+
+    class Echo:
+        def request(self, *_args: Any) -> Answer:
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, TransportError):
+                raise answer
+            return answer
+
+        def close(self) -> None:
+            return None
+
+    echo = Echo()
+    client = client_module.Client(TOKEN, lambda: echo, pause=lambda _s: None)
+    try:
+        (result,) = reconcile(CloudflareProvider(client), [ZoneTask(ZONE, tuple(ADDRESS))], Options())
+    except MailsteadError as error:
+        words = f"{error}{error.problems!r}"
+    else:
+        words = repr((result.notes, result.diff.notes, result.zone))
+    assert TOKEN not in words
+    assert "<token>" in words or where == "server error"
+
+
+# -- the rate limit --------------------------------------------------------------------------------------------------
+
+
+def test_a_block_is_waited_out_as_often_as_the_budget_holds() -> None:
+    bench = Bench()
+    bench.twin.faults.rate_limit(3, 100, "GET", "/zones")
+    bench.run(mail_set())
+    assert [round(p) for p in bench.pauses] == [100, 100, 100]
+    bench = Bench()
+    bench.twin.faults.rate_limit(4, 100, "GET", "/zones")
+    (problem,) = fails(bench, mail_set()).problems
+    assert problem.code == "MS-CF-006"
+    assert "asks to wait 100 s; a run waits 360 s in all, and has waited 300 s" in problem.what
+
+
+def test_a_whole_block_is_waited_out() -> None:
+    """As documented: 1,200 requests in five minutes, and a block of five minutes after that."""
+    bench = Bench()
+    bench.twin.faults.rate_limit(1, 300, "POST")
+    bench.run(mail_set())
+    assert len(bench.records()) == len(mail_set())
+
+
+def test_zones_in_parallel_wait_for_one_block_together() -> None:
+    """Each is told of it by an answer of its own; the time passes once."""
+    names = ZONES10[:4]
+    bench = Bench([{"name": z} for z in names])
+    everyone = threading.Barrier(len(names))
+
+    def meet(method: str, _path: str) -> None:
+        if method == "POST" and bench.now == 0:
+            everyone.wait(10)
+
+    bench.after = meet
+    bench.twin.faults.rate_limit(len(names), 300, "POST")
+    bench.run({z: mail_set(z) for z in names})
+    assert all(len(bench.records(z)) == len(mail_set(z)) for z in names)
+
+
+def test_a_write_is_repeated_while_no_connection_can_be_made() -> None:
+    bench = Bench()
+    down = [2]
+
+    def refuse(method: str, _path: str) -> None:
+        if method == "POST" and down[0]:
+            down[0] -= 1
+            raise TransportError("connection refused", sent=False)
+
+    bench.before = refuse
+    bench.run(mail_set())
+    assert len(bench.records()) == len(mail_set()) and kinds(bench).count("GET dns_records") == 1
+    down[0] = 9
+    assert codes(fails(bench, [])) == ["MS-DNS-019", "MS-DNS-020"]
+    assert codes(fails(bench, [], allow=("last_mx", "delete_limit"))) == ["MS-CF-005"]
