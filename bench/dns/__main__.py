@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from .runners.octodns import Octodns
 from .runners.ours import OursModule, OursPlaybook
 from .runners.sdk import Sdk
 from .scenarios import Scenario
-from .score import Row, Score, combine, score
+from .score import Row, Score, combine, interrupted, score
 
 RESULT = environment.BUILD / "dns.json"
 MOST = 10
@@ -30,13 +31,14 @@ MOST = 10
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How often a runner is measured, by number of zones and scenario; how often among foreign records; and whether the
-    spellings are tried with the whole set, with its TXT records alone (None), or not at all."""
+    """How often a runner is measured, by number of zones and scenario; how often among foreign records; whether the
+    spellings are tried with the whole set, with its TXT records alone (None), or not at all; what goes wrong meanwhile."""
 
     runner: Runner
     repeat: dict[int, dict[str, int]]
     foreign: int = 1
     spellings: bool | None = True
+    faults: tuple[Callable[[int], Scenario], ...] = ()
 
 
 def plans() -> list[Plan]:
@@ -44,11 +46,13 @@ def plans() -> list[Plan]:
     often = {"cold": 5, "no-op": 7, "change": 5}
     some = {"cold": 3, "no-op": 3, "change": 3}
     once = {"cold": 1, "no-op": 1, "change": 1}
+    both = (scenarios.storm, scenarios.error)
     return [
-        Plan(OursModule(), {1: often, MOST: often}, 3),
+        Plan(OursModule(), {1: often, MOST: often}, 3, faults=both),
         Plan(OursPlaybook(), {1: often, MOST: some}),
-        Plan(Octodns(environment.VENV), {1: some, MOST: {**some, "cold": 1}}),
-        Plan(Sdk(environment.VENV), {1: some, MOST: some}),
+        # It pauses for 300 s after a 429, which nobody waits for here.
+        Plan(Octodns(environment.VENV), {1: some, MOST: {**some, "cold": 1}}, faults=(scenarios.error,)),
+        Plan(Sdk(environment.VENV), {1: some, MOST: some}, faults=both),
         Plan(CommunityModule(), {1: once}, spellings=None),
         Plan(CommunityPlaybook(), {1: once}, foreign=0, spellings=False),
     ]
@@ -69,9 +73,11 @@ class Bench:
         job = Job(self._account.url, TOKEN, scenario.wanted, scenario.foreign)
         commands = runner.commands(job, self._directory)
         before = self._account.records(zones)
+        self._account.misbehave(scenario.faults)
         self._account.forget()
         outcome = run(commands, self._directory)
         log = self._account.log()
+        self._account.misbehave(())
         after = self._account.records(zones)
         return score(before, after, scenario.wanted, log, scenario.foreign), outcome
 
@@ -84,6 +90,7 @@ class Bench:
         notes = "; ".join(n for n in (note, runner.note(job)) if n)
         scores, seconds = [s for s, _ in found], [o.seconds for _, o in found]
         row = combine(runner.name, scenario.name, scenario.zones, scores, seconds, notes, failure)
+        row = interrupted(row, scores) if scenario.breaks else row
         self.rows.append(row)
         print(f"bench: {row.scenario}, {row.zones} zones, {row.runner}: {row.seconds} s", file=sys.stderr, flush=True)
 
@@ -99,6 +106,8 @@ class Bench:
             note = "" if plan.spellings else "only the TXT records were given"
             chosen = scenario if plan.spellings else scenarios.txt_only(scenario)
             self.measure(plan.runner, lambda _, s=chosen: s, 1, note)  # type: ignore[misc]
+        for fault in plan.faults:
+            self.measure(plan.runner, lambda _, f=fault: f(1), 1)  # type: ignore[misc]
         if MOST not in plan.repeat:
             self.rows += [_left_out(plan.runner, name) for name in ("cold", "no-op", "change")]
 
@@ -115,6 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     environment.prepare()
     chosen = [p for p in plans() if p.runner.name.startswith(options.only)]
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        print(
+            f"bench: the machine is busy (load {load:.1f} on {cores} cores); times say little",
+            file=sys.stderr,
+            flush=True,
+        )
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=environment.BUILD) as name:
         directory = Path(name)

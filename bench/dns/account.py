@@ -118,6 +118,12 @@ class Account:
         """Start the request log anew."""
         self._ask("DELETE", "/__twin__/log")
 
+    def misbehave(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        """Plan these faults of the twin and no others."""
+        self._ask("DELETE", "/__twin__/faults")
+        for fault in faults:
+            self._ask("POST", "/__twin__/faults", fault)
+
     def log(self) -> list[dict[str, Any]]:
         """The requests since forget(), in order of answering."""
         entries: list[dict[str, Any]] = self._ask("GET", "/__twin__/log")["requests"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .records import ADDRESS, Body, Record, foreign_records, mail_records, moved, quoted
 
@@ -20,18 +21,27 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 Wanted = Mapping[str, Sequence[Record]]
 Start = Mapping[str, Sequence[Body]]
+Faults = Sequence[Mapping[str, Any]]
+
+#: Requests refused for coming too fast, each for a second.
+STORM = 3
+
+#: Which of the 30 writes fails, counted from 0.
+BROKEN = 14
 
 
 @dataclass(frozen=True)
 class Scenario:
     """start: the bodies each zone begins with, or None to go on from what the same runner left; wanted: per zone; foreign:
-    whether the records at the start are somebody else's."""
+    whether the records at the start are somebody else's; faults: what the twin does meanwhile; breaks: the run has to fail."""
 
     name: str
     zones: int
     start: Start | None
     wanted: Wanted
     foreign: bool = False
+    faults: Faults = ()
+    breaks: bool = False
 
 
 def zone_names(count: int) -> list[str]:
@@ -63,6 +73,19 @@ def foreign(zones: int) -> Scenario:
     """As cold, among 20 records of somebody else."""
     names = zone_names(zones)
     return Scenario("foreign", zones, {name: foreign_records(name) for name in names}, mail_sets(names), True)
+
+
+def storm(zones: int) -> Scenario:
+    """As cold; every request after the first is at first refused with 429 and Retry-After: 1."""
+    fault = {"kind": "status", "status": 429, "times": STORM, "skip": 1, "retry_after": 1.0}
+    return dataclasses.replace(cold(zones), name="429", faults=[fault])
+
+
+def error(zones: int) -> Scenario:
+    """As cold, but the fifteenth record is refused, as an operation of a batch or as a request of its own."""
+    single = {"kind": "status", "status": 500, "method": "POST", "path": "/dns_records", "skip": BROKEN}
+    operation = {"kind": "operation", "operation": BROKEN, "status": 400, "path": "/dns_records/batch"}
+    return dataclasses.replace(cold(zones), name="error", faults=[operation, single], breaks=True)
 
 
 def spelled(spelling: str) -> Scenario:

@@ -9,7 +9,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .records import Body, Record, meaning
@@ -128,6 +128,14 @@ def combine(
         max(s.touched for s in scores),
         "; ".join(n for n in notes if n),
     )
+
+
+def interrupted(row: Row, scores: Sequence[Score]) -> Row:
+    """The row of a run that had to fail: whatever it wrote all the same leaves the zone between before and after."""
+    written = max(s.writes for s in scores)
+    how = row.note.split("; missing:")[0] if row.seconds is None else "does not fail"
+    left = f"{written} records written all the same" if written else "nothing written"
+    return replace(row, false_changes=written, note=f"{how}; {left}")
 
 
 def _some(word: str, items: Sequence[str]) -> str:

@@ -92,13 +92,12 @@ def run(commands: Sequence[Command], directory: Path) -> Outcome:
     return Outcome(time.monotonic() - started, failure)
 
 
-#: What tells why: the API's refusal as cloudflare_dns hands it on, a code of ours, an error of Ansible.
-TELLING = re.compile(r'Error details: ([^"]+)|(MS-[A-Z]+-\d+[^"]*)|\[ERROR\]: (.+)')
+#: What tells why, best first: the API's refusal as cloudflare_dns hands it on, a module's message, an error of Ansible.
+TELLING = (r'Error details: ([^"\n]+)', r'"msg": "((?:[^"\\]|\\.)+)', r"\[ERROR\]: (.+)", r"(.+)\s*\Z")
 
 
 def last_words(out: str, err: str) -> str:
     """One line of why a command failed; the last line it printed where nothing in it is telling."""
-    lines = [line.strip() for line in (out + "\n" + err).splitlines() if line.strip()]
-    found = next((m for m in map(TELLING.search, lines) if m), None)
-    words = next(group for group in found.groups() if group) if found else (lines or ["no output"])[-1]
-    return words.rstrip("; ")[:WORDS]
+    found = next((m for pattern in TELLING if (m := re.search(pattern, f"{out}\n{err}"))), None)
+    words = found[1].replace('\\"', '"') if found else "no output"
+    return words.strip().rstrip("; ")[:WORDS]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench.dns import account, scenarios
 from bench.dns.records import foreign_records, mail_records, meaning, moved, quoted, twice
 from lab.twins.cloudflare import Twin, TwinConfig
+from lab.twins.cloudflare.faults import Fault
 
 ZONE = "bench0.example"
 HEADERS = {"Authorization": f"Bearer {account.TOKEN}"}
@@ -112,6 +113,13 @@ def test_scenarios_begin_as_they_say() -> None:
     assert texts.start and {b["type"] for b in texts.start[ZONE]} == {"TXT"} == {r.type for r in texts.wanted[ZONE]}
 
 
+def test_planned_faults_are_known_to_the_twin() -> None:
+    planned = [Fault(**fault) for make in (scenarios.storm, scenarios.error) for fault in make(1).faults]
+    assert [f.kind for f in planned] == ["status", "operation", "status"]
+    assert planned[0].times == scenarios.STORM and planned[0].status == 429
+    assert planned[1].operation == planned[2].skip == scenarios.BROKEN
+
+
 def test_the_account_is_a_process_that_is_prepared_and_inspected_unseen(tmp_path: Path) -> None:
     with account.Account([ZONE], tmp_path) as api:
         api.replace({ZONE: foreign_records(ZONE)})
@@ -122,3 +130,7 @@ def test_the_account_is_a_process_that_is_prepared_and_inspected_unseen(tmp_path
         api.records([ZONE])
         (entry,) = api.log()
         assert (entry["method"], entry["status"]) == ("GET", 200) and entry["seconds"] >= account.LATENCY / 1000
+        api.misbehave(scenarios.storm(1).faults)
+        api.misbehave(())
+        api.replace({ZONE: []})
+        assert all(e["status"] == 200 for e in api.log())

@@ -120,7 +120,8 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("out", "err", "words"),
     [
-        ('{"msg": "MS-CF-004 zone x: refused", "changed": false}', "", "MS-CF-004 zone x: refused"),
+        (r'{"changed": false, "msg": "MS-CF-004 \"x\": refused", "problems": []}', "", 'MS-CF-004 "x": refused'),
+        ('{"msg": "API bad request; Error details: code: 81058; ", "failed": true}', "", "code: 81058"),
         ("PLAY RECAP", "[ERROR]: Task failed: why", "Task failed: why"),
         ("a\nb\n", "", "b"),
         ("", "", "no output"),

@@ -12,7 +12,7 @@ import pytest
 
 from bench.dns import table, targets
 from bench.dns.records import Body, foreign_records, mail_records, twice
-from bench.dns.score import Row, Score, combine, score, writes_of
+from bench.dns.score import Row, Score, combine, interrupted, score, writes_of
 
 ZONE = "bench0.example"
 WANTED = {ZONE: mail_records(ZONE)}
@@ -125,6 +125,15 @@ def test_a_failed_run_has_no_time() -> None:
     assert row.seconds is None and row.foreign_survived is None and row.note == "fails: refused"
 
 
+def test_what_a_broken_run_wrote_counts_as_false() -> None:
+    half, nothing = Score(17, 14, None, 0, missing=("A x",) * 16), Score(3, 0, None, 0, missing=("A x",) * 30)
+    row = interrupted(combine("r", "error", 1, [half], [0.1], failure="500"), [half])
+    assert (row.false_changes, row.note) == (14, "fails: 500; 14 records written all the same")
+    row = interrupted(combine("r", "error", 1, [nothing], [0.1], failure="400"), [nothing])
+    assert (row.false_changes, row.note) == (0, "fails: 400; nothing written")
+    assert "does not fail" in interrupted(combine("r", "error", 1, [Score(3, 30, None, 0)], [0.1]), [half]).note
+
+
 def good() -> list[Row]:
     """Everything measured, every target just met."""
     rows = [
@@ -142,6 +151,8 @@ def good() -> list[Row]:
     return [
         *rows,
         Row("ours (module)", "foreign", 1, 3, 0.4, True, 0),
+        Row("ours (module)", "429", 1, 6, 4.0, None, 0),
+        Row("ours (module)", "error", 1, 3, None, None, 0, "fails: MS-CF-007; nothing written"),
         *(Row("ours (module)", f"txt {s}", 1, 2, 0.4, None, 0) for s in ("unquoted", "quoted", "re-chunked")),
     ]
 
@@ -171,6 +182,8 @@ def test_all_targets_can_be_met() -> None:
         ("ours (module)", "foreign", {"foreign_survived": False}, "nothing lost"),
         ("ours (module)", "txt quoted", {"false_changes": 1}, "nothing falsely changed"),
         ("ours (module)", "cold", {"note": "missing: A"}, "every zone ends as wanted"),
+        ("ours (module)", "error", {"note": "does not fail; nothing written"}, "an error leaves the zone as it was"),
+        ("ours (module)", "429", {"requests": 7}, "our requests are at the floor"),
     ],
 )
 def test_each_target_can_be_missed(runner: str, scenario: str, change: dict[str, Any], target: str) -> None:
