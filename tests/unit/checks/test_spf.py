@@ -137,6 +137,61 @@ def test_more_than_ten_mx_are_a_permanent_error() -> None:
     assert out.result == "permerror"
 
 
+def asked(macro: str, address: str = "192.0.2.3", sender: str = "strong-bad@email.example.com") -> str:
+    """The name an exists term with this macro asks for."""
+    names: list[str] = []
+
+    def lookup(name: str, rtype: str) -> tuple[str, Sequence[str]]:
+        if rtype == "TXT":
+            return "ok", [f"v=spf1 exists:{macro}.q.example -all"]
+        names.append(name)
+        return "nxdomain", ()
+
+    out = check_host(lookup, ipaddress.ip_address(address), "email.example.com", sender)
+    return names[-1].removesuffix(".q.example") if names else out.result
+
+
+@pytest.mark.parametrize(
+    ("macro", "expanded"),
+    [
+        ("%{s}", "strong-bad@email.example.com"), ("%{o}", "email.example.com"), ("%{d}", "email.example.com"),
+        ("%{d4}", "email.example.com"), ("%{d2}", "example.com"), ("%{d1}", "com"), ("%{dr}", "com.example.email"),
+        ("%{d2r}", "example.email"), ("%{l}", "strong-bad"), ("%{l-}", "strong.bad"), ("%{lr-}", "bad.strong"),
+        ("%{l1r-}", "strong"), ("%{ir}.%{v}._spf.%{d2}", "3.2.0.192.in-addr._spf.example.com"),
+        ("%{lr-}.lp.%{ir}.%{v}._spf.%{d2}", "bad.strong.lp.3.2.0.192.in-addr._spf.example.com"),
+        ("%{S}", "strong-bad%40email.example.com"), ("%{h}", "email.example.com"), ("%{p}", "unknown"),
+        ("a%%b%_c%-d", "a%b c%20d"), ("%{d0}", "permerror"), ("%{c}", "permerror"), ("%x", "permerror"),
+    ],
+)  # fmt: skip
+def test_macros_expand_as_in_the_examples_of_the_rfc(macro: str, expanded: str) -> None:
+    assert asked(macro) == expanded
+
+
+def test_addresses_of_version_6_expand_to_nibbles_and_long_names_lose_labels_on_the_left() -> None:
+    reverse = "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2"
+    assert asked("%{ir}.%{v}._spf.%{d2}", "2001:db8::cb01") == f"{reverse}.ip6._spf.example.com"
+    long = asked("%{l}.%{d}", sender=".".join(["abcdefghi"] * 26) + "@x.example")
+    assert long.endswith("abcdefghi.email.example.com") and 243 <= len(long + ".q.example") <= 253
+
+
+def test_failures_below_a_term_count_as_the_rfc_says() -> None:
+    table = {**HOSTS, ("example.com", "TXT"): ["v=spf1 mx -all"], ("example.com", "MX"): [f"10 {BROKEN}"]}
+    address = ipaddress.ip_address("198.18.1.10")
+    assert check_host(Resolver(table), address, "example.com", "a@example.com").result == "temperror"
+    assert check_host(Resolver(table), address, "example", "a@example").result == "none"
+    assert check_host(Resolver(table), address, "a..example", "a@a..example").result == "none"
+
+    def no_reverse(name: str, rtype: str) -> tuple[str, Sequence[str]]:
+        return ("error", ()) if rtype == "PTR" else ("ok", ["v=spf1 ptr -all"])
+
+    # An error while asking for names of the address means that there are none (§5.5).
+    assert check_host(no_reverse, address, "example.com", "a@example.com").result == "fail"
+    other = {("example.com", "TXT"): ["v=spf1 ptr -all"], ("10.1.18.198.in-addr.arpa", "PTR"): ["x.example.com"]}
+    other["x.example.com", "A"] = ["198.18.1.99"]
+    assert check_host(Resolver(other), address, "example.com", "a@example.com").result == "fail"
+    assert check_host(Resolver({("example.com", "TXT"): ["v=spf1 ptr -all"]}), address, "example.com", "").voids == 1
+
+
 # -- second opinion ----------------------------------------------------------------------------------------------------
 
 

@@ -295,6 +295,12 @@ def test_ours_and_theirs_can_be_wanted_at_one_name() -> None:
         "50 backup.example.net",
         "60 third.example.net",
     ]
+    # Replacing is for ours alone: what is put back takes no third one's place.
+    found = diff([BASIC[1], bare(old)], have[1:], {"mx": "replace"})
+    assert [(c.action, c.record.content) for c in found.changes] == [
+        ("update", "10 mail.example.com"),
+        ("create", "50 backup.example.net"),
+    ]
     assert codes(diff([A, dataclasses.replace(bare(theirs(HOST, "A", "192.0.2.1")), ttl=3600)], [])) == ["MS-DNS-007"]
 
 
@@ -338,6 +344,16 @@ def test_another_record_beside_a_merged_one_is_not_merged_against_the_policy() -
     assert codes(diff(BASIC[2:], [*merged, second], {"spf": "adopt"})) == ["MS-DNS-030"]
     found = diff(BASIC[2:], [*merged, second], {"spf": "merge"})
     assert [r.content for r in found.after] == ["v=spf1 ip4:192.0.2.1 include:a.example include:b.example ~all"]
+
+
+def test_a_merge_that_adds_nothing_of_ours_takes_nothing_away() -> None:
+    two = [theirs(ZONE, "TXT", "v=spf1 ip4:192.0.2.1 a ~all"), theirs(ZONE, "TXT", "v=spf1 mx ~all")]
+    merged = diff(BASIC[2:], two).after
+    assert [(r.content, r.comment) for r in merged] == [
+        ("v=spf1 ip4:192.0.2.1 a mx ~all", "mailstead:mailstead:spf merged=")
+    ]
+    assert diff(BASIC[2:], list(merged)).changes == ()
+    assert [(r.content, r.comment) for r in diff([], list(merged)).after] == [("v=spf1 ip4:192.0.2.1 a mx ~all", "")]
 
 
 def test_when_the_other_owners_record_is_gone_ours_stands_alone() -> None:

@@ -44,6 +44,7 @@ WORLD: Table = {
     ("bad.example.net", "TXT"): ["v=spf1 ipv4:198.18.1.1 -all"],
     ("many.example.net", "MX"): [f"10 m{n}.example.net" for n in range(11)],
     ("listed.example.net", "A"): ["127.0.0.2"],
+    ("listed-all.example.net", "TXT"): ["v=spf1 exists:listed.example.net -all"],
 }
 BROKEN = "broken.example.net"
 
@@ -95,6 +96,7 @@ HERE = [
         ("v=spf1 include:open.example.net include:_spf.example.net -all", 2, 0),
         ("v=spf1 -include:all.example.net mx -all", 1, 0),
         ("v=spf1 exists:listed.example.net mx -all", 1, 0),
+        ("v=spf1 include:listed-all.example.net include:never.example.net -all", 2, 0),
         ("v=spf1 mx:example.net a:host.example.net ptr exists:listed.example.net -all", 4, 0),
         ("v=spf1 mx:null.example.net -all", 1, 0),
         ("v=spf1 a:no1.example.net a:no2.example.net mx:no3.example.net exists:no4.example.net -all", 4, 4),
