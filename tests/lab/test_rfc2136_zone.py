@@ -14,9 +14,9 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.update
-import dns.zone
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.axfr import RR
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import Connection, Key
 
 from lab import faults, names, netns, secrets
@@ -34,7 +34,7 @@ FORWARD, REVERSE = names.OWN_ZONES
 class FromController(Connection):
     """Exchanges as the lab's controller makes them, from its network."""
 
-    def transfer(self, zone: str) -> dns.zone.Zone:
+    def transfer(self, zone: str) -> list[RR]:
         return netns.call(CONTROLLER.namespace, lambda: super(FromController, self).transfer(zone))
 
     def send(self, message: dns.update.UpdateMessage) -> dns.rcode.Rcode:

@@ -14,6 +14,7 @@ CODES: Dict[str, str] = {
     "MS-DNS-071": "The DNS server does not let the key transfer the zone (AXFR), which is how records are read.",
     "MS-DNS-072": "The DNS server refused an update as a whole. Nothing of it was applied; the message holds its words.",
     "MS-DNS-073": "A CNAME was to stand at the top of a zone or beside other data, which the DNS does not allow (RFC 1034 §3.6.2).",
-    "MS-DNS-074": "A change does not fit into one message of 64 KiB: one name's records, or the list of records that are ours.",
+    "MS-DNS-074": "A set of records, or the message that changes it, would exceed 64 KiB: one name's records, or the list of those "
+    "that are ours.",
     "MS-DNS-075": "An option of the connection to a DNS server is missing or wrong.",
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import socket
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import dns.exception
 import dns.flags
@@ -24,10 +24,14 @@ import dns.resolver
 import dns.tsig
 import dns.tsigkeyring
 import dns.update
-import dns.xfr
-import dns.zone
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.axfr import (
+    RR,
+    BadTransferError,
+    TransferRefusedError,
+    transfer,
+)
 
 TIMEOUT = 5.0  #: seconds for one exchange
 TRIES = 3
@@ -96,7 +100,7 @@ class NoAnswerError(Exception):
 
 
 #: What a broken exchange raises: the network, an answer that cannot be read, a connection closed half-way.
-_BROKEN = (OSError, EOFError, dns.exception.DNSException)
+_BROKEN = (OSError, EOFError, BadTransferError, dns.exception.DNSException)
 _BAD_KEY = (dns.tsig.PeerError, dns.tsig.BadSignature, dns.message.UnknownTSIGKey)
 
 
@@ -156,20 +160,17 @@ class Connection:
                 return rrset.name.to_text(omit_final_dot=True).lower()
         raise self._failure(f"it is not authoritative for {name}")
 
-    def transfer(self, zone: str) -> dns.zone.Zone:
-        """The whole zone, names absolute (AXFR). Raises MailsteadError."""
-        target = dns.zone.Zone(dns.name.from_text(zone), relativize=False)
-        last = ""
+    def transfer(self, zone: str) -> List[RR]:
+        """All records of a zone, the SOA once (AXFR). Raises MailsteadError."""
+        top, last = dns.name.from_text(zone), ""
         for _try in range(TRIES):
             try:
-                query, _serial = dns.xfr.make_query(target, serial=None, keyring=self._key())
                 lifetime = self.timeout * TRANSFER_SHARE
-                dns.query.inbound_xfr(self.address(), target, query, self.server.port, self.timeout, lifetime)
-                return target
+                return transfer(self.address(), self.server.port, top, self._key(), self.timeout, lifetime)
             except _BAD_KEY as error:
                 raise self._refused(_words(error)) from error
-            except dns.xfr.TransferError as error:
-                raise self._no_transfer(zone, dns.rcode.to_text(error.rcode)) from error
+            except TransferRefusedError as error:
+                raise self._no_transfer(zone, str(error)) from error
             except _BROKEN as error:
                 last = _words(error)
         raise self._failure(f"the transfer of {zone}: {last}")
@@ -233,7 +234,9 @@ class Connection:
     def _refused(self, what: str) -> MailsteadError:
         key = self.server.key
         named = f"key {key.name} ({key.algorithm})" if key else "no key"
-        fix = "Compare name, algorithm and secret of the key with the server's, its rules for the zone, and both clocks."
+        fix = (
+            "Compare name, algorithm and secret of the key with the server's, its rules for the zone, and both clocks."
+        )
         return MailsteadError.one("MS-DNS-053", f"DNS server {self.server.label}, {named}", what, fix)
 
 
@@ -246,6 +249,8 @@ def _words(error: Exception) -> str:
         return "the clocks differ too much (BADTIME)"
     if isinstance(error, dns.exception.Timeout):
         return "no answer in time"
+    if isinstance(error, (EOFError, BadTransferError)):
+        return str(error)
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return f"{type(error).__name__}: {error}"

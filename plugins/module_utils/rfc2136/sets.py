@@ -12,16 +12,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import dns.exception
 import dns.name
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
-import dns.zone
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Mark
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.axfr import RR
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.registry import (
     Entry,
     digest,
@@ -117,19 +117,20 @@ def _with_wanted_ttl(records: Dict[str, Located], claims: Mapping[str, Entry]) -
     return out
 
 
-def read_contents(zone: dns.zone.Zone) -> Contents:
-    """The contents of a transferred zone (absolute names)."""
-    assert zone.origin is not None
-    top = _text(zone.origin)
-    sets: Dict[Owner, RRset] = {}
-    servers: Set[str] = set()
-    for name, rdataset in zone.iterate_rdatasets():
-        owner = (_text(name), dns.rdatatype.to_text(rdataset.rdtype))
-        if owner == (top, "NS"):
-            servers = {_text(item.target) for item in rdataset}
+def read_contents(zone: str, records: Iterable[RR]) -> Contents:
+    """The contents of a transferred zone."""
+    found: Dict[Owner, List[dns.rdata.Rdata]] = {}
+    ttls: Dict[Owner, int] = {}
+    servers: List[str] = []
+    for name, ttl, item in records:
+        owner = (_text(name), dns.rdatatype.to_text(item.rdtype))
+        if owner == (zone, "NS"):
+            servers.append(_text(getattr(item, "target", name)))
         elif owner[1] not in SERVER_TYPES:
-            sets[owner] = RRset(int(rdataset.ttl), frozenset(rdataset))
-    return Contents(top, sets, tuple(sorted(servers)))
+            found.setdefault(owner, []).append(item)
+            ttls[owner] = ttl
+    sets = {owner: RRset(ttls[owner], frozenset(items)) for owner, items in found.items()}
+    return Contents(zone, sets, tuple(sorted(servers)))
 
 
 def _text(name: dns.name.Name) -> str:

@@ -12,7 +12,7 @@ old data as data.
 
 from __future__ import annotations
 
-from typing import List, Sequence, Set
+from typing import List, Optional, Sequence, Set
 
 import dns.exception
 import dns.name
@@ -23,6 +23,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.sets impor
 
 #: Bytes of a message: 65,535 over TCP (RFC 1035 §4.2.2) without what TSIG takes.
 MESSAGE_MAX = 65000
+#: Bytes of a set in canonical form: what a signature covers is built in a buffer of that size (Knot; RFC 4034 §3.1.8.1).
+SET_MAX = 65000
 #: Types that may appear at a name between reading and writing; required absent where a CNAME goes.
 _DATA = ("A", "AAAA", "CAA", "CNAME", "HTTPS", "MX", "NS", "PTR", "SRV", "TLSA", "TXT")
 
@@ -44,20 +46,37 @@ def build(before: Contents, after: Contents) -> dns.update.UpdateMessage:
     for name in sorted(aliased):
         message.delete(dns.name.from_text(name))
     for owner in changed:
-        if owner in before.sets and owner[0] not in aliased:
-            message.delete(_name(owner), owner[1])
+        if owner[0] not in aliased:
+            _delete(message, owner, before.sets.get(owner), after.sets.get(owner))
     for owner in changed:
-        rrset = after.sets.get(owner)
-        if rrset is not None:
-            message.add(_name(owner), dns.rdataset.from_rdata_list(rrset.ttl, sorted(rrset.items)))
+        _add(message, owner, None if owner[0] in aliased else before.sets.get(owner), after.sets.get(owner))
     return message
+
+
+def _delete(message: dns.update.UpdateMessage, owner: Owner, old: Optional[RRset], new: Optional[RRset]) -> None:
+    """Single records where the set goes on with its time to live, else all of it."""
+    if old is None:
+        return
+    if new is None or new.ttl != old.ttl:
+        message.delete(_name(owner), owner[1])
+        return
+    for item in sorted(old.items - new.items):
+        message.delete(_name(owner), item)
+
+
+def _add(message: dns.update.UpdateMessage, owner: Owner, old: Optional[RRset], new: Optional[RRset]) -> None:
+    if new is None:
+        return
+    items = new.items - old.items if old is not None and old.ttl == new.ttl else new.items
+    if items:
+        message.add(_name(owner), dns.rdataset.from_rdata_list(new.ttl, sorted(items)))
 
 
 def _name(owner: Owner) -> dns.name.Name:
     return dns.name.from_text(owner[0])
 
 
-def _require(message: dns.update.UpdateMessage, owner: Owner, rrset: RRset | None) -> None:
+def _require(message: dns.update.UpdateMessage, owner: Owner, rrset: Optional[RRset]) -> None:
     if rrset is None:
         message.absent(_name(owner), owner[1])
     else:
@@ -70,6 +89,17 @@ def _absent(before: Contents, after: Contents, changed: Sequence[Owner], aliased
     found = {(name, rtype) for name in aliased for rtype in _DATA}
     found |= {(name, "CNAME") for name, rtype in changed if (name, rtype) in after.sets}
     return sorted(o for o in found if o not in before.sets and o not in changed)
+
+
+def oversized(before: Contents, after: Contents) -> List[Owner]:
+    """Changed sets that are too large to be signed, or to be sent."""
+    out: List[Owner] = []
+    for owner in changed_sets(before, after):
+        rrset = after.sets.get(owner)
+        head = len(_name(owner).to_wire() or b"") + 10
+        if rrset is not None and sum(head + len(item.to_wire() or b"") for item in rrset.items) > SET_MAX:
+            out.append(owner)
+    return out
 
 
 def fits(message: dns.update.UpdateMessage) -> bool:

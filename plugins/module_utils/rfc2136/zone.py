@@ -46,6 +46,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.update imp
     build,
     changed_sets,
     fits,
+    oversized,
 )
 
 #: Operations of one update; one that is too large in bytes is divided further.
@@ -117,7 +118,8 @@ class UpdateProvider:
         after = self._after(zone.name, before, batch)
         message = build(before, after)
         if not fits(message):
-            raise RefusedError(self._too_large(zone.name, batch))
+            what = f"the message that changes {batch[0].record.name} would have"
+            raise RefusedError(self._too_large(zone.name, what))
         self._count(zone.name)
         try:
             rcode = self._link.send(message)
@@ -134,7 +136,7 @@ class UpdateProvider:
 
     def _transfer(self, name: str) -> Contents:
         self._count(name)
-        contents = read_contents(self._link.transfer(name))
+        contents = read_contents(name, self._link.transfer(name))
         self._contents[name] = contents
         return contents
 
@@ -160,14 +162,16 @@ class UpdateProvider:
         for place, why in impossible(after, [c.record.name for c in batch]):
             fix = "Want addresses there instead of the alias, or the alias alone under another name."
             raise RefusedError(Problem("MS-DNS-073", f"{self._where(name)}: CNAME {place}", why, fix))
+        for owner in oversized(before, after):
+            raise RefusedError(self._too_large(name, f"the {owner[1]} records of {owner[0]} together would have"))
         return after
 
-    def _too_large(self, name: str, batch: Sequence[Change]) -> Problem:
-        what = f"the change of {batch[0].record.name} does not fit into a message of 64 KiB"
+    def _too_large(self, name: str, what: str) -> Problem:
         fix = (
-            f"Take records of that name out, or records out of the zone if the list at {LABEL}.{name} is what is long."
+            f"Take records of that name out; {LABEL}.{name} lists the records that are ours and shrinks as they become "
+            "fewer."
         )
-        return Problem("MS-DNS-074", self._where(name), what, fix)
+        return Problem("MS-DNS-074", self._where(name), f"{what} more than 64 KiB", fix)
 
     def _not_taken(self, name: str, rcode: dns.rcode.Rcode) -> Exception:
         text = dns.rcode.to_text(rcode)

@@ -82,9 +82,8 @@ def test_check_then_apply_then_nothing(run: Run) -> None:
     assert [{**c, "written": False} for c in done["changes"]] == planned["changes"]
     assert all(c["written"] for c in done["changes"]) and len(done["changes"]) == len(rows("example.com")) + 1
     assert done["diff"] == planned["diff"]
-    assert (
-        "10.1.18.198.in-addr.arpa. 3600 IN PTR mail.example.com. ; mailstead:mailstead:ptr" in done["diff"][1]["after"]
-    )
+    pointer = done["diff"][1]
+    assert pointer["before"] == "" and "PTR" in pointer["after"] and "mail.example.com." in pointer["after"]
     again = run()
     assert (again["changed"], again["requests"], again["changes"], again["diff"]) == (False, 2, [], [])
 

@@ -63,19 +63,18 @@ class ServerBed:
         self.send(message)
 
     def world(self) -> list[tuple[str, ...]]:
-        zone = self.link().transfer(self.zone)
         return sorted(
             (name.to_text(), str(ttl), dns.rdatatype.to_text(item.rdtype), item.to_text())
-            for name, ttl, item in zone.iterate_rdatas()
+            for name, ttl, item in self.link().transfer(self.zone)
             if self._ours(name, item.rdtype)
         )
 
     def send(self, message: dns.update.UpdateMessage) -> None:
         assert self.link().send(message) == dns.rcode.NOERROR
 
-    def _sets(self) -> list[tuple[dns.name.Name, dns.rdatatype.RdataType]]:
-        zone = self.link().transfer(self.zone)
-        return [(name, rds.rdtype) for name, rds in zone.iterate_rdatasets() if self._ours(name, rds.rdtype)]
+    def _sets(self) -> set[tuple[dns.name.Name, dns.rdatatype.RdataType]]:
+        records = self.link().transfer(self.zone)
+        return {(name, item.rdtype) for name, _ttl, item in records if self._ours(name, item.rdtype)}
 
     def _ours(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> bool:
         """Not the server's own."""

@@ -19,7 +19,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.sets impor
     make_item,
     read_contents,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.update import all_fit, build, fits
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.update import all_fit, build, fits, oversized
 
 HEAD = """
 @ 3600 SOA ns1 hostmaster 1 2 3 4 5
@@ -33,7 +33,8 @@ MARK = "mailstead:mailstead:host"
 
 
 def contents(text: str = "") -> Contents:
-    return read_contents(dns.zone.from_text(HEAD + text, "example.com.", relativize=False, check_origin=False))
+    zone = dns.zone.from_text(HEAD + text, "example.com.", relativize=False, check_origin=False)
+    return read_contents("example.com", zone.iterate_rdatas())
 
 
 def have(zone: Contents, name: str, rtype: str, content: str = "") -> Have:
@@ -109,7 +110,7 @@ def test_a_new_set_must_not_exist_yet_nor_an_alias_at_its_name() -> None:
     )
 
 
-def test_a_set_that_changes_must_be_as_it_was_and_is_replaced_as_a_whole() -> None:
+def test_a_set_that_changes_must_be_as_it_was() -> None:
     zone = contents("mail 300 A 198.18.1.1\nmail 300 A 198.18.1.2\n")
     gone = Change("delete", have(zone, "mail.example.com", "A", "198.18.1.1"), None, "")
     assert sections(zone, gone) == (
@@ -118,8 +119,20 @@ def test_a_set_that_changes_must_be_as_it_was_and_is_replaced_as_a_whole() -> No
             "mail.example.com. 0 IN A 198.18.1.2",
             "mail.example.com. NONE CNAME",
         ],
-        ["mail.example.com. ANY A", "mail.example.com. 300 IN A 198.18.1.2"],
+        ["mail.example.com. 0 NONE A 198.18.1.1"],
     )
+    update = Change("update", gone.before, Have("mail.example.com", "A", "198.18.1.3", 300), "")
+    assert sections(zone, update)[1] == [
+        "mail.example.com. 0 NONE A 198.18.1.1",
+        "mail.example.com. 300 IN A 198.18.1.3",
+    ]
+
+
+def test_a_set_with_another_time_to_live_is_written_anew() -> None:
+    zone = contents("mail 300 A 198.18.1.1\n")
+    before = have(zone, "mail.example.com", "A")
+    longer = Change("update", before, Have(before.name, "A", before.content, 600, before.id, MARK), "")
+    assert sections(zone, longer)[1] == ["mail.example.com. ANY A", "mail.example.com. 600 IN A 198.18.1.1"]
 
 
 def test_a_name_that_becomes_an_alias_is_emptied_first_and_nobody_may_have_added_to_it() -> None:
@@ -141,8 +154,9 @@ def test_an_alias_that_becomes_an_address() -> None:
 
 def test_what_stays_keeps_its_spelling() -> None:
     zone = contents('@ 300 TXT "in" "two parts"\n')
-    updates = sections(zone, create("example.com", "TXT", "v=spf1 -all"))[1]
-    assert 'example.com. 300 IN TXT "in" "two parts"' in updates
+    required, updates = sections(zone, create("example.com", "TXT", "v=spf1 -all"))
+    assert 'example.com. 0 IN TXT "in" "two parts"' in required
+    assert updates == ['example.com. 300 IN TXT "v=spf1 -all"']
     adopted = have(zone, "example.com", "TXT")
     changed = Change("update", adopted, Have(adopted.name, "TXT", adopted.content, 300, adopted.id, MARK), "")
     assert sections(zone, changed) == ([], [])
@@ -184,6 +198,14 @@ def test_data_that_is_none() -> None:
         make_item("NAPTR", "rubbish")
     with pytest.raises(rdata.RdataError):
         make_item("NOSUCHTYPE", "x")
+
+
+def test_a_set_that_could_not_be_signed() -> None:
+    many = [create("t.example.com", "TXT", f"{n} " + "x" * 1900) for n in range(35)]
+    small, large = apply(contents(), many[:30]), apply(contents(), many)
+    assert oversized(contents(), small) == []
+    assert oversized(contents(), large) == [("t.example.com", "TXT")]
+    assert oversized(large, small) == []
 
 
 def test_a_message_has_64_kilobytes() -> None:

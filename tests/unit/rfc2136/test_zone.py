@@ -27,6 +27,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider impor
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136 import codes
+from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.axfr import RR
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import (
     Connection,
     Key,
@@ -227,11 +228,12 @@ class Scripted(Connection):
         super().__init__(Server("ns.example.net", 53, KEY))
         self._zones, self._verdicts = list(zones), list(verdicts)
 
-    def transfer(self, zone: str) -> dns.zone.Zone:
+    def transfer(self, zone: str) -> list[RR]:
         text = self._zones.pop(0)
         if not text:
             raise self._failure("the transfer broke off")
-        return dns.zone.from_text(HEAD + text, zone + ".", relativize=False, check_origin=False)
+        found = dns.zone.from_text(HEAD + text, zone + ".", relativize=False, check_origin=False)
+        return list(found.iterate_rdatas())
 
     def send(self, message: dns.update.UpdateMessage) -> dns.rcode.Rcode:
         verdict = self._verdicts.pop(0)
