@@ -172,6 +172,24 @@ def zones(directory: str) -> List[str]:
     return sorted(n for n in names if points(directory, n))
 
 
+def since(directory: str, zone: str, taken: str) -> List[Snapshot]:
+    """A zone's state at a point and all later ones, the oldest first: what :func:`.undo.undo` needs.
+
+    Raises MailsteadError: what :func:`load` raises, MS-DNS-084 when there is no such point, MS-DNS-085 when none at all.
+    """
+    known = points(directory, zone)
+    where = f"zone {zone}"
+    if not known:
+        fix = "Points are saved by every run that changes records; mailstead_dns_history says where they are kept."
+        raise MailsteadError.one("MS-DNS-085", where, f"nothing is saved below {directory}", fix)
+    if taken not in [p.taken for p in known]:
+        names = ", ".join(p.taken for p in known[-5:])
+        raise MailsteadError.one(
+            "MS-DNS-084", where, f"{taken!r} is no point of this zone", f"The latest are: {names}."
+        )
+    return [load(p.path) for p in known if order(p.taken) >= order(taken)]
+
+
 def prune(directory: str, zone: str, keep: int, dry: bool = False) -> List[Point]:
     """Remove all but the last keep (at least one) points of a zone and return those removed; dry: only return them.
 
