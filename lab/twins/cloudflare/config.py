@@ -82,6 +82,7 @@ class Zone:
     record_quota: 0 is the plan's; mx_priority: ``top`` or ``both`` (beside content, or in ``data`` as well);
     email_routing: off, unlocked or locked (its MX and SPF exist; locked ones cannot be changed, and MX writes are
     refused with email_routing_code); import_from_dns: with a DNS target and no saved state, start from what is served;
+    legacy_fields: records also hold ``locked``, ``zone_id`` and ``zone_name``, which the API gave back for years;
     records: bodies as for POST, plus ``meta``, used when nothing was saved; scannable: bodies of what a scan finds at the
     zone's previous servers.
     """
@@ -99,6 +100,7 @@ class Zone:
     email_routing_code: int = 890190
     dnssec: str = "disabled"
     import_from_dns: bool = False
+    legacy_fields: bool = False
     records: tuple[dict[str, Any], ...] = ()
     scannable: tuple[dict[str, Any], ...] = ()
 

@@ -65,10 +65,7 @@ class Control:
         elif simple == ("DELETE", "faults"):
             twin.faults.clear()
         elif simple == ("POST", "faults"):
-            try:
-                twin.faults.add(Fault(**body))
-            except (TypeError, ConfigError) as error:
-                raise errors.invalid_body(str(error)) from None
+            self._plan_faults(body if isinstance(body, list) else [body])
         elif method == "PATCH" and words[0] == "zones" and len(words) == 2:
             self._reconfigure(words[1], body)
         elif method == "POST" and words[0] == "zones" and words[2:] == ["dnssec", "activate"]:
@@ -80,6 +77,15 @@ class Control:
         else:
             raise errors.no_route(PREFIX + "/".join(words))
         return envelope({})
+
+    def _plan_faults(self, script: list[Any]) -> None:
+        """One fault or a script of them, all or none."""
+        try:
+            faults = [Fault(**one) for one in script]
+        except (TypeError, ConfigError) as error:
+            raise errors.invalid_body(str(error)) from None
+        for fault in faults:
+            self._twin.faults.add(fault)
 
     def _set_dnssec(self, name: str, body: Any) -> None:
         if not isinstance(body, dict) or body.get("status") not in DNSSEC_STATES or len(body) != 1:

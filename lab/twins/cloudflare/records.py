@@ -134,6 +134,8 @@ class Record:
             out["data"] = {"priority": self.value.priority, "target": self.value.content}
         if self.type in ("A", "AAAA") and self.private_routing:
             out["private_routing"] = True
+        if zone.legacy_fields:
+            out.update(locked=self.read_only, zone_id=zone.zone_id, zone_name=zone.name)
         if self.comment_modified_on:
             out["comment_modified_on"] = self.comment_modified_on
         if self.tags_modified_on:

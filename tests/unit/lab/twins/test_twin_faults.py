@@ -221,3 +221,16 @@ def test_dnssec_states_over_the_control_endpoint(make: Any) -> None:
 
     assert put(b'{"status": "error"}') == 200 and api.twin.zone("example.com").dnssec.status == "error"
     assert [put(b) for b in (b'{"status": "odd"}', b"[]", b'{"status": "active", "x": 1}')] == [400, 400, 400]
+
+
+def test_a_script_of_faults_over_the_control_endpoint(make: Any) -> None:
+    api = Api(make(control_token="c" * 20))
+
+    def post(body: bytes) -> int:
+        return api.twin.handle("POST", "/__twin__/faults", None, {"X-Twin-Control": "c" * 20}, body).status
+
+    assert post(b'[{"kind": "delay", "seconds": 0}, {"kind": "drop_after", "method": "POST"}]') == 200
+    assert api.twin.faults.pending == 2
+    # One mistake, and none of the script is planned.
+    assert post(b'[{"kind": "delay", "seconds": 0}, {"kind": "explode"}]') == 400
+    assert api.twin.faults.pending == 2

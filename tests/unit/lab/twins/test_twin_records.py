@@ -348,3 +348,14 @@ def test_comments_and_tags_belong_to_full_and_partial_zones(make: Any, kind: str
     assert api.create("A", "a", "198.18.1.10", comment="mark").status == status
     assert api.create("A", "b", "198.18.1.10", tags=["owner:mail"]).status == status
     assert api.create("A", "c", "198.18.1.10").status == 200
+
+
+def test_fields_of_the_past_are_there_on_request(make: Any) -> None:
+    """Clients have to live with and without them."""
+    api = Api(make(zones=[{"name": "example.com", "legacy_fields": True}]))
+    made = api.made("A", "a", "198.18.1.10")
+    assert (made["locked"], made["zone_id"], made["zone_name"]) == (False, api.zone_id, "example.com")
+    # A client that sends the whole record back is not refused for them.
+    assert api.one("PUT", made, {**made, "ttl": 300}).json["result"]["ttl"] == 300
+    api.twin.zone("example.com").set_meta(made["id"], read_only=True)
+    assert api.list()[0]["locked"] is True
