@@ -99,7 +99,7 @@ def test_the_zone_file_is_one(tmp_path: Path) -> None:
     assert b"".join(wild.strings) == b'wild "card" \\ \xff\x00; ' + b"x" * 600
     mx = zone.find_rdataset(dns.name.from_text("example.com"), "MX")[0]
     assert str(mx.exchange) == "mail.example.com."
-    assert "; mailstead:mailstead:mx\n" in text and "; two lines; ü\n" in text and "; proxied\n" in text
+    assert "; mailstead:mailstead:mx\n" in text and "; two lines; ü\n" in text and "; proxied | tags team:web\n" in text
     assert text.startswith(
         "; zone example.com at cloudflare as it was at 20261121T143000Z, before 1 additions, 1 changes, 1 deletions\n"
         "; first\n; second\n$ORIGIN .\n"
