@@ -9,7 +9,11 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import NA, ORDER, PASS, Finding, settle
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.records import compare_records, planned_diff
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.records import (
+    compare_records,
+    planned_diff,
+    stands_for,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.servers import compare_servers
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import Sheet, unknown_scope
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views import Question, ZoneView, questions
@@ -63,14 +67,19 @@ def _order(view: ZoneView) -> List[Question]:
 
 def _row(view: ZoneView, question: Question, findings: Sequence[Finding]) -> Dict[str, Any]:
     name, rtype = question
-    unknown = {unknown_scope(w) for w in view.unknown if (w.name, w.type) == question}
+    unknown = [w for w in view.unknown if (w.name, w.type) == question]
+    scopes = {unknown_scope(w) for w in unknown}
     scope = f"{name}/{rtype}"
-    about = [f for f in findings if f.scope == scope or f.scope.startswith(scope + "/") or f.scope in unknown]
+    about = [f for f in findings if f.scope == scope or f.scope.startswith(scope + "/") or f.scope in scopes]
     planned = sorted(rdata.presentation(rtype, w.content) for w in view.wants if (w.name, w.type) == question)
     live: Optional[List[str]] = None
     if view.live is not None:
-        here = (r for r in view.live.records if (r.name, r.type) == question)
+        here = [r for r in view.live.records if (r.name, r.type) == question]
         live = sorted(rdata.presentation(rtype, r.content) for r in here)
+        if not live:
+            # Of a key whose selector is not known either: the names that it may be.
+            found = [r for r in view.live.records if any(stands_for(view, r, w) for w in unknown)]
+            live = sorted(f"{r.name}. {rdata.presentation(rtype, r.content)}" for r in found)
     return {
         "name": name,
         "type": rtype,

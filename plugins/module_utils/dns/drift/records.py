@@ -75,7 +75,7 @@ def compare_records(sheet: Sheet, diff: Optional[ZoneDiff], targets: Sequence[Pr
 
 def _unknown_values(sheet: Sheet) -> None:
     for want in sheet.view.unknown:
-        there = [r for r in (sheet.view.live.records if sheet.view.live else ()) if _stands_for(sheet.view, r, want)]
+        there = [r for r in (sheet.view.live.records if sheet.view.live else ()) if stands_for(sheet.view, r, want)]
         sheet.add(
             "R1",
             unknown_scope(want),
@@ -87,7 +87,8 @@ def _unknown_values(sheet: Sheet) -> None:
         )
 
 
-def _stands_for(view: ZoneView, record: Have, want: Want) -> bool:
+def stands_for(view: ZoneView, record: Have, want: Want) -> bool:
+    """Whether a record of ours is the one whose planned value (for a key, also the selector in its name) is not known."""
     mark = record.mark(view.options.instance)
     if mark is None or record.type != want.type or mark.role != want.role:
         return False
@@ -98,7 +99,7 @@ def _stands_for(view: ZoneView, record: Have, want: Want) -> bool:
 def _explained(view: ZoneView, change: Change) -> bool:
     """Whether a record looks surplus only because its planned value is not known."""
     before = change.before
-    return change.action == "delete" and before is not None and any(_stands_for(view, before, w) for w in view.unknown)
+    return change.action == "delete" and before is not None and any(stands_for(view, before, w) for w in view.unknown)
 
 
 # -- what differs ----------------------------------------------------------------------------------------------------
