@@ -222,6 +222,15 @@ options:
         file. C(playbooks/dns_undo.yml) goes back to them.
       - A zone that cannot be saved is not changed.
     type: path
+  undo:
+    description:
+      - A point saved in O(snapshots), as M(mailstead.stack.dns_history) lists them, to which our records go back in all
+        O(zones). Those that were ours then come back, those that are newer go.
+      - Records of others that we had taken since come back without our mark; what others changed since stays. What cannot
+        come back, because somebody else's record has its place now, is said in a warning.
+      - O(zones[].records), O(zones[].foreign), O(through_phase), O(stages) and O(mode) do not matter then. All guards do.
+      - Saves a point itself, so that it can be undone, too.
+    type: str
   wait_authoritative:
     description:
       - Afterwards wait until every name server of the zones shows the published records, asked directly over IPv4 and IPv6 as

@@ -193,7 +193,7 @@ def argument_spec() -> Dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(), required_by={"undo": ["snapshots"]}, supports_check_mode=True)
     zones.run_module(module, lambda: CloudflareProvider(client_of(module.params)), "cloudflare")
 
 

@@ -190,7 +190,7 @@ def argument_spec() -> Dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(), required_by={"undo": ["snapshots"]}, supports_check_mode=True)
     if DNS_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=DNS_ERROR)
 

@@ -53,6 +53,7 @@ CODES: Dict[str, str] = {
     "MS-DNS-083": "A saved state was written by a newer release.",
     "MS-DNS-084": "The point to go back to does not exist. The message names those that do.",
     "MS-DNS-085": "Nothing has been saved yet of the zones in question, so there is nothing to undo.",
+    "MS-DNS-086": "The point to go back to was saved by another instance, whose records are not ours.",
 }
 
 #: Guards that ``allow`` may name, with the code each reports.

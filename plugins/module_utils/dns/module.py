@@ -91,6 +91,7 @@ def argument_spec() -> Dict[str, Any]:
         "dkim_min_rsa_bits": {"type": "int", "default": 2048},
         "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         "snapshots": {"type": "path"},
+        "undo": {"type": "str"},
         "wait_authoritative": {"type": "bool", "default": False},
         "wait_deadline": {"type": "int", "default": 120},
         "wait_roles": {"type": "list", "elements": "str", "default": []},
@@ -182,6 +183,25 @@ class SpfAnswers:
         return self._live(questions)
 
 
+def tasks_back(tasks: Sequence[ZoneTask], directory: str, taken: str, instance: str) -> List[ZoneTask]:
+    """The tasks with what is saved of each zone from a point on. Raises MailsteadError."""
+    out: List[ZoneTask] = []
+    problems: List[Problem] = []
+    for task in tasks:
+        try:
+            saved = tuple(history.since(directory, task.name, taken))
+        except MailsteadError as error:
+            problems += error.problems
+            continue
+        if saved[0].instance != instance:
+            what = f"the point {taken} was saved by the instance {saved[0].instance!r}, this run is for {instance!r}"
+            problems.append(Problem("MS-DNS-086", f"zone {task.name}", what, f"Give instance: {saved[0].instance}."))
+        out.append(dataclasses.replace(task, back_to=saved))
+    if problems:
+        raise MailsteadError(problems)
+    return out
+
+
 # -- waiting for the authoritative servers ---------------------------------------------------------------------------
 
 
@@ -228,8 +248,8 @@ class Waiting:
 class Snapshots:
     """Saves each zone as it was, all of one run under one name. directory: empty to save nothing."""
 
-    def __init__(self, directory: str, provider: str, instance: str) -> None:
-        self._directory, self._provider, self._instance = directory, provider, instance
+    def __init__(self, directory: str, provider: str, instance: str, note: str = "") -> None:
+        self._directory, self._provider, self._instance, self._note = directory, provider, instance, note
         self._lock = threading.Lock()
         self.taken = ""
         self.paths: List[str] = []
@@ -245,6 +265,7 @@ class Snapshots:
                 taken=self.taken,
                 before=result.diff.before,
                 changes=result.diff.changes,
+                note=self._note,
             )
             self.paths.append(history.save(self._directory, snapshot))
 
@@ -285,14 +306,19 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
     """Keep the zones; name: the provider's in the plan's words. Returns the module's result; raises MailsteadError."""
     params = module.params
     waiting = Waiting(provider, float(params["wait_deadline"]))
-    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"])
+    note = f"undo to {params['undo']}" if params["undo"] else ""
+    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"], note)
     answers = SpfAnswers()
+    tasks, chosen, stages = make_tasks(params["zones"], name), options(params, answers), params["stages"]
+    if params["undo"]:
+        tasks = tasks_back(tasks, params["snapshots"], params["undo"], chosen.instance)
+        chosen, stages = chosen.for_zone(mode="owned", through_phase=PHASES[-1]), []
     results = reconcile(
         provider,
-        make_tasks(params["zones"], name),
-        options(params, answers),
+        tasks,
+        chosen,
         module.check_mode,
-        params["stages"],
+        stages,
         waiting.gate,
         snapshots.save if params["snapshots"] else None,
     )

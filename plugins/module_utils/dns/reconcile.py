@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine, undo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import Collector, check_targets, check_wants
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.history import Snapshot
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import (
     RefusedError,
     UnclearError,
@@ -42,7 +43,8 @@ class ZoneTask:
     """A zone to bring in line: name in canonical form, id optional, the full wanted set, the zone's foreign policy.
 
     confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). yields: ids of
-    unmarked records that give way to ours all the same.
+    unmarked records that give way to ours all the same. back_to: a saved state and all later ones; with it, what is wanted
+    is worked out from what stands there (see :mod:`.undo`), and wants and foreign do not matter.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ZoneTask:
     foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
     confirmed: bool = False
     yields: FrozenSet[str] = frozenset()
+    back_to: Tuple[Snapshot, ...] = ()
 
 
 @dataclass
@@ -169,15 +172,24 @@ def _zone_options(options: Options, task: ZoneTask, zone: Zone, records: Sequenc
     )
 
 
+def _goal(task: ZoneTask, records: Sequence[Have], options: Options) -> Tuple[Sequence[Want], Options, Sequence[str]]:
+    """What is wanted in a zone, by which options, and what a person should know about it."""
+    if not task.back_to:
+        return task.wants, options, ()
+    back = undo.undo(task.back_to[0], task.back_to[1:], records)
+    return back.wants, options.for_zone(foreign=undo.FOREIGN, yields=back.yields), back.notes
+
+
 def _examine(provider: ZoneProvider, task: ZoneTask, zone: Zone, options: Options, phases: Sequence[str]) -> ZoneResult:
     records = provider.read(zone)
     if not records and task.id:
         # Nothing in the zone shows whether the id is the right one: a wrong one would fill somebody's zone with our names.
         zone = provider.identify(zone)
     planned = _zone_options(options, task, zone, records)
-    stages = compose.plan(task.name, task.wants, records, planned, phases)
+    wants, planned, notes = _goal(task, records, planned)
+    stages = compose.plan(task.name, wants, records, planned, phases)
     result = ZoneResult(task, zone, tuple(stages), compose.total(stages, planned), tuple(records))
-    result.notes += zone.notes
+    result.notes += [*zone.notes, *notes]
     full = _quota_problem(provider, result, options)
     if full:
         result.diff = dataclasses.replace(result.diff, problems=(*result.diff.problems, *full))
@@ -283,7 +295,8 @@ class _Writer:
         task = self.result.task
         if self.known is None:
             self._read_again(())
-        diff = engine.diff(task.name, task.wants, self.known or (), self.options.for_zone(through_phase=phase))
+        wants, options, _notes = _goal(task, self.known or (), self.options)
+        diff = engine.diff(task.name, wants, self.known or (), options.for_zone(through_phase=phase))
         if diff.problems:
             raise MailsteadError(diff.problems)
         return diff
