@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import http.client
 import ipaddress
+import select
 import socket
 import ssl
 import urllib.request
@@ -96,6 +97,8 @@ class HttpTransport:
             self._connection = None
 
     def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is not None and _hung_up(self._connection):
+            self.close()
         if self._connection is None:
             connection = self._new()
             connection.connect()
@@ -118,6 +121,14 @@ class HttpTransport:
         login = {"Proxy-Authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
         tunnel.set_tunnel(host, port or 443, login)
         return tunnel
+
+
+def _hung_up(connection: http.client.HTTPConnection) -> bool:
+    """Whether the server has ended a connection that lay idle: there is something to read although nothing was asked.
+
+    Noticed before sending, this is nothing; noticed afterwards, the outcome of a write would be unknown.
+    """
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def check_base_url(url: str, code: str = "MS-CF-013", usual: str = DEFAULT_URL) -> str:

@@ -151,6 +151,28 @@ def test_silence_and_nonsense_may_have_reached_the_server() -> None:
         assert caught.value.sent
 
 
+def test_a_connection_that_the_server_ended_while_it_lay_idle_is_made_anew() -> None:
+    """Between two stages minutes pass. A write on the dead connection would be one whose outcome nobody knows."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        transport = HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=5)
+        ended = threading.Event()
+
+        def serve() -> None:
+            for _connection in range(2):
+                peer, _address = listener.accept()
+                peer.recv(65536)
+                peer.sendall(answer)
+                peer.close()
+                ended.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert transport.request("GET", "/x", {}, {}, None).body == b"ok"
+        assert ended.wait(5)
+        assert transport.request("POST", "/x", {}, {}, b"{}").body == b"ok"
+        transport.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [
