@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark, wants_from_data
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff
 
 from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
 
@@ -296,24 +295,6 @@ def test_a_mark_never_outgrows_the_comment() -> None:
     assert back is not None and back.merged is not None
     assert set(back.merged) <= set(mark.merged or ()) and len(back.merged) >= 10
     assert len(Mark("mailstead", "spf", None, "words " * 30).write(100)) == 100
-
-
-def test_the_diff_reads_like_a_zone_file_with_reasons() -> None:
-    have = [
-        theirs(ZONE, "NS", "ada.ns.cloudflare.com"),
-        ours(HOST, "A", "192.0.2.9"),
-        ours("old.example.com", "A", "192.0.2.8"),
-    ]
-    shown = ansible_diff(diff([want(HOST, "A", "192.0.2.1", reason="moved")], have))
-    assert shown["before"] == (
-        "example.com. 300 IN NS ada.ns.cloudflare.com.\n"
-        "mail.example.com. 3600 IN A 192.0.2.9 ; mailstead:mailstead:a\n"
-        "old.example.com. 3600 IN A 192.0.2.8 ; mailstead:mailstead:a | - no longer wanted\n"
-    )
-    assert shown["after"] == (
-        "example.com. 300 IN NS ada.ns.cloudflare.com.\n"
-        "mail.example.com. 3600 IN A 192.0.2.1 ; mailstead:mailstead:a | ~ was 192.0.2.9; moved\n"
-    )
 
 
 # -- what the rest of a run needs ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     wants_from_data,
     words_of,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import ansible_diff, line
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import line
 
 from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
 
@@ -440,12 +440,3 @@ def test_a_name_loses_records_that_are_deleted_beside_an_update() -> None:
 def test_a_mark_with_an_empty_list_of_terms_is_read_back() -> None:
     mark = Mark("mailstead", "spf", (), "their words")
     assert Mark.read(mark.write(100)) == mark
-
-
-def test_the_diff_names_a_record_that_is_given_back() -> None:
-    merged = list(diff(BASIC[2:], [theirs(ZONE, "TXT", "v=spf1 mx ~all", comment="theirs")]).after)
-    shown = ansible_diff(diff([], merged))
-    assert shown["after"] == (
-        'example.com. 300 IN TXT "v=spf1 mx ~all" ; theirs | ~ no longer wanted: our part is taken out again; '
-        "was 'v=spf1 ip4:192.0.2.1 mx ~all'\n"
-    )
