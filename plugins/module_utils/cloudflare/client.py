@@ -121,16 +121,27 @@ class Client:
 
     def read(self, path: str, query: Optional[Mapping[str, Any]] = None, label: str = "") -> Page:
         """GET. Raises RefusalError or MailsteadError."""
+        return self._page(self._get(path, query or {}, label), f"GET {path}")
+
+    def text(self, path: str, label: str = "") -> str:
+        """GET of an endpoint that answers in plain text instead of an envelope. Raises as :meth:`read` does."""
+        answer = self._get(path, {}, label)
+        if answer.status < 300 and answer.headers.get("content-type", "").startswith("text/plain"):
+            return answer.body.decode("utf-8", "replace")
+        self._page(answer, f"GET {path}")
+        raise self.malformed(f"GET {path}", "plain text was expected")
+
+    def _get(self, path: str, query: Mapping[str, Any], label: str) -> Answer:
         last = ""
         for attempt in range(READ_TRIES):
             self._pause_before(attempt)
             try:
-                answer = self._send("GET", path, query or {}, None, label)
+                answer = self._send("GET", path, query, None, label)
             except TransportError as error:
                 last = str(error)
                 continue
             if answer.status < 500:
-                return self._page(answer, f"GET {path}")
+                return answer
             last = f"HTTP status {answer.status}"
         raise self._unreachable(last, f"GET {path}")
 

@@ -34,13 +34,18 @@ _SCOPES = "Give the token the permissions Zone Read and DNS Write (called DNS Ed
 
 @dataclass(frozen=True)
 class ZoneInfo:
-    """A zone as far as known; plan and name_servers are empty for a zone that was given by id only."""
+    """A zone as far as known; of one that was given by id only, no more than that.
+
+    type: ``full`` (Cloudflare is its primary), ``partial`` or ``secondary``. paused: its proxy is off.
+    """
 
     id: str
     name: str
     status: str = ""
     plan: str = ""
     name_servers: Tuple[str, ...] = ()
+    type: str = ""
+    paused: bool = False
 
     @property
     def batch_cap(self) -> int:
@@ -72,6 +77,8 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
         status=client.clean(str(raw.get("status") or "")),
         plan=str(plan.get("legacy_id") or "") if isinstance(plan, dict) else "",
         name_servers=tuple(str(n).lower().rstrip(".") for n in raw.get("name_servers") or ()),
+        type=client.clean(str(raw.get("type") or "")),
+        paused=raw.get("paused") is True,
     )
 
 
@@ -198,11 +205,43 @@ def read_zone(client: Client, zone: AnyZone, label: str = "") -> ZoneInfo:
 def record_quota(client: Client, zone: AnyZone, label: str = "") -> Optional[int]:
     """How many records the zone may hold; None when unlimited or not told."""
     try:
-        result = client.read(f"/zones/{zone.id}/dns_records/usage", label=label).result
+        return _usage(client.read(f"/zones/{zone.id}/dns_records/usage", label=label).result)[0]
     except RefusalError:
         return None
-    quota = result.get("record_quota") if isinstance(result, dict) else None
-    return quota if isinstance(quota, int) else None
+
+
+def read_usage(client: Client, zone: AnyZone, label: str = "") -> Tuple[Optional[int], Optional[int]]:
+    """Records the zone may hold (None: unlimited) and does hold. Raises MailsteadError."""
+    return _usage(_read_part(client, zone, "dns_records/usage", label))
+
+
+def _usage(result: Any) -> Tuple[Optional[int], Optional[int]]:
+    found: Mapping[str, Any] = result if isinstance(result, dict) else {}
+    quota, used = found.get("record_quota"), found.get("record_usage")
+    return (quota if isinstance(quota, int) else None), (used if isinstance(used, int) else None)
+
+
+def read_settings(client: Client, zone: AnyZone, label: str = "") -> Dict[str, Any]:
+    """The zone's DNS settings as the API gives them. Raises MailsteadError."""
+    found = _read_part(client, zone, "dns_settings", label)
+    if not isinstance(found, dict):
+        raise client.malformed(f"GET /zones/{zone.id}/dns_settings", "no object")
+    return found
+
+
+def _read_part(client: Client, zone: AnyZone, part: str, label: str) -> Any:
+    try:
+        return client.read(f"/zones/{zone.id}/{part}", label=label).result
+    except RefusalError as refusal:
+        raise MailsteadError([explain_refusal(client, refusal, f"zone {zone.name}")]) from refusal
+
+
+def export_zone(client: Client, zone: AnyZone, label: str = "") -> str:
+    """The zone as a master file, as Cloudflare writes it. Raises MailsteadError."""
+    try:
+        return client.text(f"/zones/{zone.id}/dns_records/export", label)
+    except RefusalError as refusal:
+        raise MailsteadError([explain_refusal(client, refusal, f"zone {zone.name}")]) from refusal
 
 
 def explain_refusal(client: Client, refusal: RefusalError, where: str) -> Problem:

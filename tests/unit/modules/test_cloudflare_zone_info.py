@@ -57,6 +57,27 @@ def test_named_zones_without_records(info: Any) -> None:
     assert "records" not in found["zones"][0]
 
 
+def test_what_else_is_asked_for_costs_a_request_per_zone_each(info: Any) -> None:
+    found = info(records=False, usage=True, settings=True, export=True)
+    assert found["requests"] == 1 + 3 * 2
+    zone = found["zones"][0]
+    assert zone["usage"] == {"record_quota": 200, "record_usage": 2}
+    assert zone["settings"]["flatten_all_cnames"] is False
+    assert "10 mail.example.com." in zone["export"] and zone["export"].startswith(";;")
+    assert (zone["type"], zone["paused"], zone["notes"]) == ("full", False, [])
+    assert zone["limits"] == {"batch": 200, "records": 200, "tags": False}
+
+
+def test_records_by_type_and_owner(info: Any) -> None:
+    def contents(**params: Any) -> list[str]:
+        return [r["content"] for r in info(names=["example.com"], **params)["zones"][0]["records"]]
+
+    assert contents(types=["mx"]) == ["10 mail.example.com"]
+    assert contents(owned=False) == ["in two"]
+    assert contents(owned=True) == ["10 mail.example.com"]
+    assert contents(owned=True, types=["TXT"]) == []
+
+
 def test_refusals(info: Any) -> None:
     assert info(names=["example.net"])["problems"][0]["code"] == "MS-CF-003"
     assert info(api_token="blind" * 8)["problems"][0]["code"] == "MS-CF-001"
