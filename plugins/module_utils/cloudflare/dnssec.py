@@ -23,7 +23,13 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
     RefusalError,
     UnclearError,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import explain_refusal, find_zones
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import (
+    ZoneInfo,
+    explain_refusal,
+    find_zones,
+    read_zone,
+    wrong_id,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 
 #: Our names of the flags and the API's.
@@ -75,11 +81,13 @@ class Key:
 
 @dataclass(frozen=True)
 class State:
-    """DNSSEC of a zone as the API tells it. status: of SIGNED; flags by our names; key: None while there is none."""
+    """DNSSEC of a zone as the API tells it. status: of SIGNED; flags by our names; key: None while there is none; owner:
+    the zone's name in its DS, empty while there is none."""
 
     status: str
     flags: Mapping[str, bool]
     key: Optional[Key] = None
+    owner: str = ""
 
     @property
     def signed(self) -> bool:
@@ -121,7 +129,8 @@ def read_state(raw: Any) -> State:
     if status not in SIGNED:
         raise ValueError(f"the state of DNSSEC is {str(status)[:40]!r}")
     flags = {ours: raw.get(theirs) is True for ours, theirs in FLAGS.items()}
-    return State(status, flags, _key(raw))
+    owner = str(raw.get("ds") or "").partition(" ")[0].rstrip(".").lower()
+    return State(status, flags, _key(raw), owner)
 
 
 def _key(raw: Mapping[str, Any]) -> Optional[Key]:
@@ -157,7 +166,7 @@ def predicted(state: State, body: Mapping[str, Any]) -> State:
     """The state after the body was sent. The DS of a key that does not exist yet cannot be predicted."""
     status = {"active": "pending", "disabled": "disabled"}.get(str(body.get("status")), state.status)
     flags = {ours: bool(body.get(theirs, state.flags[ours])) for ours, theirs in FLAGS.items()}
-    return State(status, flags, state.key if SIGNED[status] else None)
+    return State(status, flags, state.key if SIGNED[status] else None, state.owner)
 
 
 def settings(state: State) -> Dict[str, Any]:
@@ -179,6 +188,8 @@ def plan(
         zone_id = zones[wanted.zone].id
         before = read(client, wanted.zone, zone_id)
         body = change(wanted, before)
+        if wanted.id and body:
+            _identify(client, zones[wanted.zone], before)
         return Task(wanted, zone_id, before, body, predicted(before, body))
 
     tasks, failed = _each(found, one)
@@ -193,6 +204,19 @@ def plan(
     if problems:
         raise MailsteadError(problems)
     return tasks, notes
+
+
+def _identify(client: Client, zone: ZoneInfo, state: State) -> None:
+    """See that an id that was given is the zone's before anything is changed by it. Raises MailsteadError."""
+    if state.owner and state.owner != zone.name:
+        raise MailsteadError([wrong_id(zone, state.owner)])
+    if not state.owner:
+        try:
+            read_zone(client, zone, zone.name)
+        except MailsteadError as error:
+            # A token for DNS alone may not read zones; a zone without a DS cannot go dark by being signed.
+            if any(p.code != "MS-CF-001" for p in error.problems):
+                raise
 
 
 def read(client: Client, zone: str, zone_id: str) -> State:

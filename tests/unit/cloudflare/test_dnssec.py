@@ -64,8 +64,27 @@ def test_enabling_is_pending_once_and_then_nothing() -> None:
 
 
 def test_ids_save_the_look_up() -> None:
-    runs = Runs()
+    runs = Runs({ZONE: "active"})
     runs.plan(Wanted(ZONE, id=runs.bench.twin.zone(ZONE).zone.zone_id))
+    assert len(runs.bench.requests) == 1
+
+
+@pytest.mark.parametrize(("states", "signed"), [({}, True), ({"example.org": "active"}, False)])
+def test_the_id_of_another_zone_changes_nothing(states: dict[str, str], signed: bool) -> None:
+    """Above all, signing must not end in a zone whose parent nobody asked."""
+    runs = Runs(states)
+    other = runs.bench.twin.zone("example.org").zone.zone_id
+    assert runs.refused(Wanted(ZONE, signed, id=other)) == ["MS-CF-003"]
+
+
+def test_an_id_is_taken_on_trust_where_the_token_may_not_read_zones() -> None:
+    runs = Runs(tokens=[{"token": TOKEN, "scopes": ["DNS:Edit"]}])
+    wish = Wanted(ZONE, id=runs.bench.twin.zone(ZONE).zone.zone_id)
+    runs.plan(wish)
+    assert runs.apply() == []
+    # Once there is a DS, its name is the proof, and no further request is made.
+    runs.bench.requests.clear()
+    runs.plan(Wanted(ZONE, signed=False, id=wish.id), parent=lambda _zone: ())
     assert len(runs.bench.requests) == 1
 
 
