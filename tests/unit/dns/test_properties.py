@@ -188,13 +188,54 @@ def test_after_the_changes_nothing_is_left_to_change(wants: list[Want], zone: li
     assert (again.changes, again.problems) == ((), ())
 
 
-@settings(max_examples=200, deadline=None)
-@given(WANTS, WANTS, ZONES, OPTIONS)
-def test_neither_is_after_another_set_was_published_before(
-    first: list[Want], second: list[Want], zone: list[Have], options: Options
+#: What people do to records behind our back: (which, how).
+EDITS = st.lists(
+    st.tuples(
+        st.integers(0, 30), st.sampled_from(["comment", "words", "tags", "ttl", "proxied", "value", "gone", "twin"])
+    ),
+    max_size=4,
+)
+
+
+def edited(zone: list[Have], edits: list[tuple[int, str]]) -> list[Have]:
+    out = list(zone)
+    for which, how in edits:
+        if not out:
+            break
+        index = which % len(out)
+        record = out[index]
+        if how == "gone":
+            del out[index]
+        elif how == "twin" and record.type == "TXT":
+            out.append(dataclasses.replace(record, id=f"twin{len(out)}-{record.id}", comment="", tags=()))
+        elif how == "value":
+            others = [c for n, t, c in FOUND if (n, t) == (record.name, record.type)]
+            out[index] = dataclasses.replace(record, content=others[which % len(others)] if others else record.content)
+        else:
+            out[index] = dataclasses.replace(record, **edit(record, how))
+    return out
+
+
+def edit(record: Have, how: str) -> dict[str, Any]:
+    changes: dict[str, dict[str, Any]] = {
+        "comment": {"comment": "by a person"},
+        "words": {"comment": (record.comment + " and words").strip()},
+        "tags": {"tags": ()},
+        "ttl": {"ttl": 120},
+        "proxied": {"proxied": record.type in ("A", "AAAA", "CNAME")},
+    }
+    return changes.get(how, {})
+
+
+@settings(max_examples=300, deadline=None)
+@given(WANTS, WANTS, ZONES, EDITS, OPTIONS)
+def test_neither_is_after_another_set_was_published_and_people_had_edited_it(
+    first: list[Want], second: list[Want], zone: list[Have], edits: list[tuple[int, str]], options: Options
 ) -> None:
     zone = applied(possible(first, zone, dataclasses.replace(options, through_phase=PHASES[-1])))
+    zone = edited(zone, edits)
     found = possible(second, zone, options)
+    assert facts(replay(zone, found.changes)) == facts(found.after)
     again = diff(second, applied(found), options)
     assert (again.changes, again.problems) == ((), ())
 
