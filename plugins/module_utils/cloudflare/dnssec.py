@@ -194,13 +194,10 @@ def plan(
 
     tasks, failed = _each(found, one)
     problems += failed
-    notes: List[str] = []
-    for task in tasks:
-        if task.body.get("status") == "disabled":
-            try:
-                notes += _guard(task, parent_ds, allow)
-            except MailsteadError as error:
-                problems += error.problems
+    ending = [task for task in tasks if task.body.get("status") == "disabled"]
+    told, failed = _each(ending, lambda task: _guard(task, parent_ds, allow))
+    problems += failed
+    notes = [note for found_notes in told for note in found_notes]
     if problems:
         raise MailsteadError(problems)
     return tasks, notes

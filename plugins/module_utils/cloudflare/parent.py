@@ -96,7 +96,8 @@ def system_delegation(zone: str, deadline: float) -> Tuple[str, Sequence[str], S
     name = dns.name.from_text(zone)
     try:
         resolver = dns.resolver.Resolver()
-        resolver.lifetime = deadline / 2
+        # Three questions, and time has to be left for the parent's servers.
+        resolver.lifetime = deadline / 4
         parent = dns.resolver.zone_for_name(name.parent(), resolver=resolver)
         answer = resolver.resolve(parent, "NS")
     except (dns.exception.DNSException, OSError) as error:
