@@ -186,3 +186,16 @@ def test_long_lists_are_cut() -> None:
 
 def test_nothing_to_confirm_is_confirmed() -> None:
     assert wait_confirmed([], 5) == 0
+
+
+def test_what_was_confirmed_is_not_asked_again() -> None:
+    asked: list[str] = []
+
+    def ask(name: str, rtype: str) -> list[View]:
+        asked.append(name)
+        late = name == DELEGATED.reverse and asked.count(name) < 3
+        values = {"PTR": {HOST}, "A": {RECORD.address, DELEGATED.address}}[rtype]
+        return [View("ns", frozenset(() if late else values))]
+
+    assert wait_confirmed([RECORD, DELEGATED], 60, ask, lambda seconds: None) == 2
+    assert (asked.count(RECORD.reverse), asked.count(DELEGATED.reverse)) == (1, 3)

@@ -581,3 +581,36 @@ def test_retry_after_in_all_its_forms() -> None:
     for text, seconds in (("7", 7.0), ("0", 1.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0), ("soon", None), ("", None)):
         assert client.retry_after(Answer(429, {"retry-after": text})) == seconds
     assert client.retry_after(Answer(429)) is None
+
+
+def test_a_vendor_that_repeats_the_credential_does_not_make_it_known() -> None:
+    bodies = {
+        "hcloud": '{"error": {"code": "x", "message": "bad %s"}}',
+        "linode": '{"errors": [{"reason": "bad %s"}]}',
+        "vultr": '{"error": "bad %s", "status": 400}',
+        "aws": "<Response><Errors><Error><Code>X</Code><Message>bad %s</Message></Error></Errors></Response>",
+    }
+    for word in VENDORS:
+        there = vendor(word)
+        account = there.account(there.client(Canned((bodies[word] % there.secret).encode(), 400)))
+        with pytest.raises(MailsteadError, match="bad <secret>") as caught:
+            accounts.AccountPtr(account).plan([wanted(v4(1))])
+        assert there.secret not in str(caught.value)
+
+
+def test_vultr_asks_no_instance_twice_for_its_addresses() -> None:
+    there = vultr()
+    there.run(wanted(v4(1)), wanted(v4(3)), wanted(v4(5)))
+    assert [there.twin.log.count("GET", f"/{i}/ipv4") for i in ("i-1", "i-2")] == [1, 1]
+    there = vultr()
+    assert told(there, wanted(v4(1)), wanted("203.0.113.9"))[0] == "MS-PTR-012"
+    assert [there.twin.log.count("GET", f"/{i}/ipv4") for i in ("i-1", "i-2")] == [1, 1]
+
+
+def test_aws_takes_no_document_with_entities() -> None:
+    good = "<DescribeAddressesResponse><addressesSet/></DescribeAddressesResponse>"
+    there = vendor("aws")
+    for body, code in ((good, "MS-PTR-012"), (f'<!DOCTYPE x [<!ENTITY a "b">]>{good}', "MS-PTR-019")):
+        with pytest.raises(MailsteadError) as caught:
+            accounts.AccountPtr(there.account(there.client(Canned(body.encode())))).plan([wanted(v4(1))])
+        assert caught.value.problems[0].code == code
