@@ -77,24 +77,6 @@ options:
               - Present in a plan's records whose value is not known yet. Such a record is passed over in earlier phases and
                 a mistake in its own.
             type: dict
-          bare:
-            description:
-              - Makes it somebody else's record that is put back exactly so, without our mark. What an undo needs.
-            type: dict
-            suboptions:
-              comment:
-                description: Its comment.
-                type: str
-                default: ""
-              tags:
-                description: Its tags.
-                type: list
-                elements: str
-                default: []
-              proxied:
-                description: Whether it is proxied.
-                type: bool
-                default: false
       foreign:
         description:
           - What to do with somebody else's records where ours have to go.
@@ -131,11 +113,6 @@ options:
             type: str
             choices: [merge, adopt, replace, fail]
             default: fail
-      yields:
-        description: Ids of records without our mark that give way to ours all the same. What an undo needs.
-        type: list
-        elements: str
-        default: []
   through_phase:
     description:
       - Publish the records of the phases up to this one. Those of later phases are neither created nor deleted, and records

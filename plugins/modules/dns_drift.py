@@ -319,11 +319,8 @@ def argument_spec() -> Dict[str, Any]:
         "timeout": {"type": "int", "default": 30},
     }
     required_if = [("provider", "rfc2136", ("server", "key_name"))]
-    zones = zones_spec()
-    # What only an undo says of single records.
-    del zones["options"]["yields"], zones["options"]["records"]["options"]["bare"]
     return {
-        "zones": zones,
+        "zones": zones_spec(),
         "hosts": {"type": "list", "elements": "dict", "required": True, "options": host, "required_if": required_if},
         "mode": {"type": "str", "choices": MODES, "default": "owned"},
         "instance": {"type": "str", "default": "mailstead"},
@@ -372,7 +369,7 @@ def options_of(params: Dict[str, Any]) -> Options:
 
 def plan_jobs(params: Dict[str, Any], options: Options) -> Tuple[List[Tuple[Host, List[Target]]], List[Any]]:
     """The hosts with their zones, and what has to be closed afterwards. Raises MailsteadError."""
-    zones = [{**zone, "provider": None, "yields": []} for zone in params["zones"]]
+    zones = [{**zone, "provider": None} for zone in params["zones"]]
     rows = {zone["name"].lower().rstrip("."): zone for zone in zones}
     tasks = {task.name: task for task in make_tasks(zones, "")}
     jobs: List[Tuple[Host, List[Target]]] = []

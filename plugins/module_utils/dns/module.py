@@ -55,14 +55,6 @@ def zones_spec() -> Dict[str, Any]:
         "role": {"type": "str", "required": True},
         "reason": {"type": "str", "default": ""},
         "deferred": {"type": "dict"},
-        "bare": {
-            "type": "dict",
-            "options": {
-                "comment": {"type": "str", "default": ""},
-                "tags": {"type": "list", "elements": "str", "default": []},
-                "proxied": {"type": "bool", "default": False},
-            },
-        },
     }
     policies = dataclasses.asdict(ForeignPolicy())
     foreign = {field: {"type": "str", "choices": POLICIES, "default": value} for field, value in policies.items()}
@@ -73,7 +65,6 @@ def zones_spec() -> Dict[str, Any]:
         "confirm": {"type": "str"},
         "records": {"type": "list", "elements": "dict", "default": [], "options": record},
         "foreign": {"type": "dict", "default": {}, "options": foreign},
-        "yields": {"type": "list", "elements": "str", "default": []},
     }
     return {"type": "list", "elements": "dict", "required": True, "options": zone}
 
@@ -129,8 +120,7 @@ def make_tasks(zones: Sequence[Dict[str, Any]], provider: str) -> List[ZoneTask]
         }
         wants = tuple(wants_from_data(name, zone["records"]))
         confirmed = (zone["confirm"] or "").lower().rstrip(".") == name
-        yields = frozenset(zone["yields"])
-        tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed, yields))
+        tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed))
     if problems:
         raise MailsteadError(problems)
     return tasks

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine, undo
@@ -42,9 +42,9 @@ R = TypeVar("R")
 class ZoneTask:
     """A zone to bring in line: name in canonical form, id optional, the full wanted set, the zone's foreign policy.
 
-    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). yields: ids of
-    unmarked records that give way to ours all the same. back_to: a saved state and all later ones; with it, what is wanted
-    is worked out from what stands there (see :mod:`.undo`), and wants and foreign do not matter.
+    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). back_to: a saved
+    state and all later ones; with it, what is wanted is worked out from what stands there (see :mod:`.undo`), and wants and
+    foreign do not matter.
     """
 
     name: str
@@ -52,7 +52,6 @@ class ZoneTask:
     id: str = ""
     foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
     confirmed: bool = False
-    yields: FrozenSet[str] = frozenset()
     back_to: Tuple[Snapshot, ...] = ()
 
 
@@ -160,7 +159,7 @@ def _find(provider: ZoneProvider, tasks: Sequence[ZoneTask], options: Options) -
 
 
 def _options(options: Options, task: ZoneTask) -> Options:
-    return options.for_zone(foreign=task.foreign, confirmed=task.confirmed, yields=task.yields)
+    return options.for_zone(foreign=task.foreign, confirmed=task.confirmed)
 
 
 def _zone_options(options: Options, task: ZoneTask, zone: Zone, records: Sequence[Have]) -> Options:
@@ -350,7 +349,8 @@ def _landed(changes: Sequence[Change], known: Sequence[Have], before: Set[str]) 
             if change.record.id not in by_id:
                 out.append(change)
             continue
-        candidates = new if change.before is None else [by_id[after.id]] if after.id in by_id else []
+        # Where records have no identity a changed one has another id.
+        candidates = [by_id[after.id]] if after.id in by_id else new
         found = next((r for r in candidates if _same(r, after)), None)
         if found is not None:
             out.append(_named(change, found))

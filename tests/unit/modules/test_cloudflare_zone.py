@@ -302,19 +302,6 @@ def test_tags_stand_beside_the_mark_where_the_plan_has_them(run: Run) -> None:
     assert not untagged["changed"]
 
 
-def test_a_record_of_somebody_else_is_put_back_as_it_was(run: Run) -> None:
-    state = run.twin.zone("example.com")
-    row = {"name": "www.example.com", "type": "A", "content": "203.0.113.5", "ttl": 300, "role": "restored"}
-    bare = {"comment": "web", "proxied": True}
-    made = run(zones=[{"name": "example.com", "records": [{**row, "bare": bare}]}])
-    (record,) = state.snapshot().values()
-    assert made["changed"] and (record.comment, record.proxied) == ("web", True)
-    again = [{**row, "content": "203.0.113.6"}]
-    assert run(zones=[{"name": "example.com", "records": again}])["failed"]
-    assert run(zones=[{"name": "example.com", "records": again, "yields": [record.id]}])["changed"]
-    assert [r.rdata.to_text() for r in state.snapshot().values()] == ["203.0.113.6"]
-
-
 def test_a_zone_of_another_host_is_refused(run: Run) -> None:
     result = run(zones=[run.zone("example.com", provider="rfc2136")])
     assert [p["code"] for p in result["problems"]] == ["MS-DNS-061"] and "rfc2136" in result["problems"][0]["what"]
