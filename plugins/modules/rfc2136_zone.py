@@ -32,6 +32,10 @@ attributes:
   idempotent:
     description: A second run changes nothing.
     support: full
+notes:
+  - "The key needs both rights for each zone. Knot: an C(acl) with C(action: [transfer, update]). BIND: C(allow-transfer) and
+    C(allow-update) or C(update-policy) with the key."
+  - Tested with Knot 3.2 in every run of the tests, and by hand with BIND 9.18, both with signed zones.
 extends_documentation_fragment:
   - mailstead.stack.rfc2136
   - mailstead.stack.dns_zones

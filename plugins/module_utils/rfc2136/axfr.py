@@ -54,7 +54,9 @@ def transfer(
     with socket.create_connection((address, port), timeout) as connection:
         wire = query.to_wire()
         connection.sendall(struct.pack("!H", len(wire)) + wire)
-        for answer in _answers(connection, query, end):
+        answers = _answers(connection, query, end)
+        while True:
+            answer = next(answers)
             for rrset in answer.answer:
                 if not records and (rrset.rdtype != dns.rdatatype.SOA or rrset.name != zone):
                     raise BadTransferError("the transfer does not begin with the zone's SOA")
@@ -62,7 +64,6 @@ def transfer(
                     _check_end(answer, key)
                     return records
                 records.append((rrset.name, rrset.ttl, rrset[0]))
-    raise EOFError("the transfer broke off")
 
 
 def _answers(connection: socket.socket, query: dns.message.Message, end: float) -> Iterator[dns.message.Message]:

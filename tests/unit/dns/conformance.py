@@ -466,6 +466,19 @@ class Conformance:
         assert [p.code for p in caught.value.problems] == ["MS-DNS-031"]
         assert values(bed) == {(bed.zone, "MX", "5 mx.example.net")}
 
+    def test_what_was_written_is_told_although_the_answer_was_lost(self, bed: Bed) -> None:
+        kept, gone = want(f"a.{bed.zone}", "A", "198.18.1.1"), want(f"b.{bed.zone}", "A", "198.18.1.2")
+        run(bed, [kept, gone])
+
+        def lose(kind: str, _number: int) -> None:
+            if kind == "write":
+                raise UnclearError("the answer is lost")
+
+        wants = [dataclasses.replace(kept, content="198.18.1.9"), want(f"c.{bed.zone}", "A", "198.18.1.3")]
+        result = run(bed, wants, provider=Intercepted(bed.provider(), after=lose))
+        assert sorted(c.action for c in result.written) == ["create", "delete", "update"]
+        assert values(bed) == wanted(wants)
+
     def test_a_refusal_is_told_and_leaves_the_zone_as_it_was(self, bed: Bed) -> None:
         before = bed.world()
         real = bed.provider()

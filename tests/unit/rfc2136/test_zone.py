@@ -290,6 +290,13 @@ def test_a_time_to_live_that_the_server_changes_is_told() -> None:
     assert notes == ("A mail.example.com: the server made the time to live 60 s of 3600 s",)
 
 
+def test_a_message_that_is_too_large_is_not_sent() -> None:
+    batch = [create(f"h{n}.example.com", "TXT", f"{n} " + "x" * 1900) for n in range(40)]
+    with pytest.raises(RefusedError) as caught:
+        UpdateProvider(Scripted("\n", verdicts=[])).write(ZONE, batch)
+    assert caught.value.problem.code == "MS-DNS-074" and "the message" in caught.value.problem.what
+
+
 def test_data_that_is_none_is_refused() -> None:
     with pytest.raises(RefusedError) as caught:
         UpdateProvider(Scripted("\n")).write(ZONE, [create("mail.example.com", "NAPTR", "rubbish")])
