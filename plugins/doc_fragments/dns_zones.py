@@ -131,16 +131,16 @@ options:
     choices: [address, identity, keys, policy, certificate, delivery]
     default: []
   mode:
-    description:
-      - With V(owned), records that carry our mark are kept in line with what is wanted.
-      - With V(create_only), missing records are added and nothing is ever changed or deleted.
-      - With V(names), every record of a wanted record's name and type is ours, whoever made it. As if O(zones[].foreign) were
-        V(replace) throughout.
-      - With V(zone), every record of the zone is ours, and all that are not wanted are deleted in the last phase. Not touched
-        are the zone's SOA and NS, delegations, records that the host keeps itself and those of another O(instance). Each
-        zone has to be confirmed by name in O(zones[].confirm).
+    description: What is ours.
     type: str
-    choices: [create_only, owned, names, zone]
+    choices:
+      create_only: Nothing. Missing records are added, and nothing is ever changed or deleted.
+      owned: Records that carry our mark. They are kept in line with what is wanted.
+      names: Every record of a wanted record's name and type, whoever made it. As if O(zones[].foreign) were V(replace)
+        throughout.
+      zone: Every record of the zone, and those that are not wanted are deleted in the last phase. Not touched are the zone's
+        SOA and NS, delegations, records that the host keeps itself and those of another O(instance). Each zone has to be
+        confirmed by name in O(zones[].confirm).
     default: owned
   instance:
     description: Name of this installation in the mark. Two installations that share a zone need different ones.
@@ -159,39 +159,29 @@ options:
     type: int
     default: 2048
   allow:
-    description:
-      - Guards to override, by name. What then happens is said with each.
-      - "V(cname_conflict), a CNAME beside other data: both are sent. V(delegation), a name at or below a delegation: it is
-        published where nobody asks for it. V(duplicate_policy), two SPF, DMARC, MTA-STS or TLS-RPT records at a name: both
-        stand, and receivers use none. V(spf_all), an SPF record that ends in C(+all). V(spf_lookups), an SPF record that
-        costs receivers more than ten look-ups, those inside its includes counted. V(spf_void), one that leads to more than
-        two names without an answer. V(dkim_key), no good key in a DKIM record. V(txt_size), a text that is too long.
-        V(mx_alias), an MX or SRV that points to a CNAME. Each of these is then published as it is."
-      - "V(proxied_host), a mail host behind an HTTP proxy: the proxy stays. V(last_mx), a name loses its last MX.
-        V(delete_limit), more deletions than allowed. V(quota), more records than the plan holds: they are sent, and the host
-        may refuse them. V(other_instance), in O(mode=zone) records of another O(instance): they are deleted, too."
-      - "Nothing can make these happen, so the wanted record is left out, with a warning: V(outside_zone), a name outside of
-        the zone; V(ns_soa), the zone's own NS and SOA; V(read_only), a record that the host keeps itself (Email Routing)."
+    description: Guards to override, by name. After each is said what happens then.
     type: list
     elements: str
     choices:
-      - outside_zone
-      - ns_soa
-      - cname_conflict
-      - delegation
-      - duplicate_policy
-      - spf_all
-      - spf_lookups
-      - spf_void
-      - dkim_key
-      - txt_size
-      - proxied_host
-      - last_mx
-      - delete_limit
-      - mx_alias
-      - read_only
-      - quota
-      - other_instance
+      outside_zone: A name outside of the zone. The record is left out, with a warning.
+      ns_soa: A record of the zone's own NS and SOA. It is left out, with a warning.
+      cname_conflict: A CNAME beside other data. Both are sent, and the host may refuse them.
+      delegation: A name at or below a delegation. It is published where nobody asks for it.
+      duplicate_policy: Two SPF, DMARC, MTA-STS or TLS-RPT records at a name. Both stand, and receivers use none.
+      spf_all: An SPF record that ends in C(+all). It is published as it is.
+      spf_lookups: An SPF record that costs receivers more than ten look-ups, those inside its includes counted. It is published
+        as it is.
+      spf_void: An SPF record that leads to more than two names without an answer. It is published as it is.
+      dkim_key: A DKIM record without a good key. It is published as it is.
+      txt_size: A text that is too long. It is sent as it is, and the host may refuse it.
+      proxied_host: A mail host behind an HTTP proxy. The proxy stays.
+      last_mx: A name loses its last MX. It goes.
+      delete_limit: More deletions than O(max_delete) and O(max_delete_percent) allow. They happen.
+      mx_alias: An MX or SRV that points to a CNAME. It is published as it is.
+      read_only: A record that the host keeps itself, as Email Routing does, in the place of ours. Ours is left out, with a
+        warning.
+      quota: More records than the plan holds. They are sent, and the host may refuse them.
+      other_instance: Records of another O(instance) with O(mode=zone). They are deleted like everybody else's.
     default: []
   snapshots:
     description:

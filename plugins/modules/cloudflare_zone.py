@@ -14,10 +14,14 @@ description:
     zone. Everything is read and judged first; one mistake in one zone leaves all zones as they were.
   - Records are compared by meaning, not by spelling. TXT values are compared decoded, however they are quoted or divided;
     host names without regard to case and final dots; IPv6 addresses in any form; the automatic TTL as 300 seconds.
-  - What we publish carries a mark in its comment, C(mailstead:<instance>:<role>). Only marked records are changed or
-    removed. Somebody else's record that already says what we want is left alone and counts as satisfied; one that stands
+  - What we publish carries a mark in its comment, C(mailstead:<instance>:<role>). With O(mode=owned) only marked records are
+    changed or removed. Somebody else's record that already says what we want is left alone and counts as satisfied; one that stands
     in the way is treated as O(zones[].foreign) says, never silently.
   - A changed value is changed in place, so that a name never lacks its record, and fields that others set stay.
+  - A batch is one transaction at Cloudflare. Changes above the cap of the plan are divided so that no name is ever seen half
+    done, and no host loses its address while something still points to it.
+  - A write whose answer is lost is not repeated blindly. The zone is read again, and what is still missing is written. A run
+    that was cut off is taken up by the next one.
   - "For Z zones a run needs one request to look them up (none when all ids are given), Z to list them and one per changed
     zone."
 attributes:
@@ -73,6 +77,25 @@ EXAMPLES = r"""
     zones: "{{ zones }}"
     through_phase: keys
     wait_authoritative: true
+
+- name: Publish everything in the order receivers need, and keep what was there
+  mailstead.stack.cloudflare_zone:
+    api_token: "{{ vault_cloudflare_token }}"
+    zones: "{{ zones }}"
+    stages: [address, keys]
+    snapshots: build/dns
+    wait_authoritative: true
+
+- name: Take a whole zone that sends no mail
+  mailstead.stack.cloudflare_zone:
+    api_token: "{{ vault_cloudflare_token }}"
+    mode: zone
+    zones:
+      - name: example.net
+        confirm: example.net
+        records:
+          - {name: example.net, type: MX, content: 0 ., role: mx}
+          - {name: example.net, type: TXT, content: v=spf1 -all, role: spf}
 """
 
 RETURN = r"""

@@ -34,5 +34,9 @@ def _compare(options: dict[str, Any], spec: dict[str, Any], where: str) -> None:
     for name, option in options.items():
         place = f"{where}.{name}"
         for key in COMPARED:
-            assert option.get(key) == spec[name].get(key), (place, key)
+            # Choices may be explained one by one.
+            documented = (
+                list(option[key]) if isinstance(option.get(key), dict) and key == "choices" else option.get(key)
+            )
+            assert documented == spec[name].get(key), (place, key)
         _compare(option.get("suboptions", {}), spec[name].get("options", {}), place)
