@@ -52,6 +52,7 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
     if writes:
         merge_policies(ledger)
     _match_equal(ledger)
+    _say_whose(ledger)
     _reserve_later(ledger)
     available: Set[int] = set()
     if writes:
@@ -149,6 +150,16 @@ def _equal(ledger: Ledger, want: Want, index: int) -> None:
         ledger.satisfy(want, index)
     else:
         ledger.update(index, desired, want, why)
+
+
+def _say_whose(ledger: Ledger) -> None:
+    """Wanted records that another instance keeps are satisfied, but only as long as that one wants them: the usual sign
+    of an instance that was renamed."""
+    for owner, count in sorted(ledger.kept_by.items()):
+        if owner not in ("", ledger.options.instance):
+            ledger.notes.append(
+                f"{count} of the wanted records are kept by the mailstead instance {owner!r}; policy adopt would take them over"
+            )
 
 
 def _reserve_later(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import Collector
@@ -60,6 +61,8 @@ class Ledger:
         self.free = set(range(len(self.have)))
         self.changes: List[Change] = []
         self.notes = found.notes
+        #: Satisfied by somebody else's record, by mailstead instance; those of nobody's instance under nothing.
+        self.kept_by: Counter[str] = Counter()
         self.satisfied = self.foreign_satisfied = self.held = 0
         self._fate: Dict[int, Optional[Have]] = {}
 
@@ -121,7 +124,9 @@ class Ledger:
         self.close(want)
         self.free.discard(index)
         self.satisfied += 1
-        self.foreign_satisfied += 0 if self.mine(self.have[index]) else 1
+        if not self.mine(self.have[index]):
+            self.foreign_satisfied += 1
+            self.kept_by[self.have[index].owner] += 1
 
     def create(self, want: Want) -> None:
         self.close(want)

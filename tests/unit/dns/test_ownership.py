@@ -123,6 +123,19 @@ def test_the_records_of_a_renamed_instance_are_named_and_can_be_adopted() -> Non
     assert diff([A], list(found.after), {"other": "adopt"}, tags=True).changes == ()
 
 
+def test_wanted_records_that_another_instance_keeps_are_counted_in_a_note() -> None:
+    have = [theirs(w.name, w.type, w.content, ttl=3600, comment=f"mailstead:old:{w.role}") for w in BASIC]
+    found = diff(BASIC, have)
+    assert found.changes == ()
+    assert found.notes == (
+        "3 of the wanted records are kept by the mailstead instance 'old'; policy adopt would take them over",
+    )
+    adopt = dict.fromkeys(("spf", "mx", "other"), "adopt")
+    adopted = diff(BASIC, have, adopt)
+    assert len(adopted.changes) == 3 and adopted.notes == ()
+    assert diff(BASIC, list(adopted.after), adopt).notes == ()
+
+
 def test_words_of_a_comment_are_all_but_marks() -> None:
     assert words_of("mailstead:a:spf merged=abcde,12345 kept mailstead:b:x also") == "kept also"
     assert words_of("plain words") == "plain words"
