@@ -259,16 +259,20 @@ class Snapshots:
             )
             self.paths.append(history.save(self._directory, snapshot))
 
+    def report(self) -> Dict[str, Any]:
+        """The part of the result that tells where; empty when nothing was saved."""
+        return {"snapshots": {"taken": self.taken, "files": sorted(self.paths)}} if self.paths else {}
 
-def report(provider: ZoneProvider, results: Sequence[ZoneResult]) -> Dict[str, Any]:
-    """The machine-readable part of the result."""
+
+def report(provider: ZoneProvider, results: Sequence[ZoneResult], planned: bool = False) -> Dict[str, Any]:
+    """The machine-readable part of the result; planned: of what would be done instead of what was."""
     zones = [
         {
             "name": r.task.name,
             "id": r.zone.id,
             "status": r.zone.status,
             "name_servers": list(r.zone.name_servers),
-            "changed": bool(r.diff.changes),
+            "changed": bool(r.diff.changes if planned else r.written),
             "satisfied": r.diff.satisfied,
             "satisfied_foreign": r.diff.foreign_satisfied,
             "held": r.diff.held,
@@ -277,6 +281,7 @@ def report(provider: ZoneProvider, results: Sequence[ZoneResult]) -> Dict[str, A
         for r in results
     ]
     return {
+        "changed": any(zone["changed"] for zone in zones),
         "changes": [change for r in results for change in _changes(r)],
         "zones": zones,
         "requests": sum(provider.requests.values()),
@@ -292,12 +297,10 @@ def _changes(result: ZoneResult) -> List[Dict[str, Any]]:
     ]
 
 
-def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, Any]:
+def run(module: AnsibleModule, provider: ZoneProvider, name: str, snapshots: Snapshots) -> Dict[str, Any]:
     """Keep the zones; name: the provider's in the plan's words. Returns the module's result; raises MailsteadError."""
     params = module.params
     waiting = Waiting(provider, float(params["wait_deadline"]))
-    note = f"undo to {params['undo']}" if params["undo"] else ""
-    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"], note)
     answers = SpfAnswers()
     tasks, chosen, stages = make_tasks(params["zones"], name), options(params, answers), params["stages"]
     if params["undo"]:
@@ -317,7 +320,7 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
             module.warn(f"zone {result.task.name}: {note}")
     if answers.missing:
         module.warn("dnspython is missing on this host: look-ups inside the includes of SPF records are not counted")
-    out: Dict[str, Any] = {"changed": any(r.diff.changes for r in results)}
+    out: Dict[str, Any] = {}
     if params["wait_authoritative"] and not module.check_mode:
         try:
             waiting(results, params["wait_roles"])
@@ -325,9 +328,8 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str) -> Dict[str, A
             # What was written before the wait is in effect and has to show in the result.
             raise ApplyError(error.problems, results) from error
         out["servers_asked"] = waiting.asked
-    out.update(report(provider, results))
-    if snapshots.paths:
-        out["snapshots"] = {"taken": snapshots.taken, "files": sorted(snapshots.paths)}
+    out.update(report(provider, results, module.check_mode))
+    out.update(snapshots.report())
     if module._diff:
         out["diff"] = [ansible_diff(r.diff, params["instance"]) for r in results if r.diff.changes]
     return out
@@ -341,10 +343,12 @@ def run_module(module: AnsibleModule, connect: Callable[[], ClosableProvider], n
             _gate()
         except ImportError:
             module.fail_json(msg=missing_required_lib("dnspython"), exception=traceback.format_exc())
+    note = f"undo to {params['undo']}" if params["undo"] else ""
+    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"], note)
     provider: Optional[ClosableProvider] = None
     try:
         provider = connect()
-        result = run(module, provider, name)
+        result = run(module, provider, name, snapshots)
     except MailsteadError as error:
         applied = list(error.results) if isinstance(error, ApplyError) else []
         done = report(provider, applied) if provider is not None else {}
@@ -354,6 +358,7 @@ def run_module(module: AnsibleModule, connect: Callable[[], ClosableProvider], n
             changed=any(r.written for r in applied),
             changes=[c for c in done.get("changes", []) if c["written"]],
             requests=done.get("requests", 0),
+            **snapshots.report(),
         )
     finally:
         if provider is not None:

@@ -62,7 +62,7 @@ def consistent(chosen: list[Want]) -> list[Want]:
 WANTS = st.lists(st.sampled_from(POOL), unique=True, max_size=14).map(consistent)
 #: Somebody else's records: at names of their own, or at ours without competing.
 BYSTANDERS: list[dict[str, Any]] = [
-    {"type": "A", "name": "www", "content": "203.0.113.5", "proxied": True, "comment": "web"},
+    {"type": "A", "name": "www", "content": "203.0.113.5", "proxied": True, "comment": "web", "tags": ["team:web"]},
     {"type": "TXT", "name": ZONE, "content": "google-site-verification=abc", "comment": "seo"},
     {"type": "TXT", "name": ZONE, "content": '"in" "two parts"'},
     {"type": "TXT", "name": "mail", "content": "note"},

@@ -110,13 +110,13 @@ def chosen(bench: Bench, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [r for r in bench.records() if r["id"] in ids]
 
 
-def settle(bench: Bench, wants: list[Want], calm: Bench) -> None:
+def settle(bench: Bench, wants: list[Want], calm: Bench, **options: Any) -> None:
     """The next run, undisturbed, ends where a run that never was disturbed ends, and another one does nothing."""
     bench.before = bench.after = None
     bench.twin.faults.clear()
-    apply(bench, wants)
+    apply(bench, wants, **options)
     assert bench.facts() == calm.facts()
-    apply(bench, wants)
+    apply(bench, wants, **options)
     assert not [r for r in bench.requests if r.startswith("POST")]
 
 
@@ -126,7 +126,7 @@ def fixture_cap(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=FIXTURES)
-@given(WANTS, WANTS, some(BYSTANDERS), some(RIVALS), st.lists(FAULTS, max_size=4), STAGES, CAPS)
+@given(WANTS, WANTS, some(BYSTANDERS), some(RIVALS), st.lists(FAULTS, max_size=4), STAGES, CAPS, st.booleans())
 def test_no_fault_breaks_the_zone_or_keeps_the_next_run_from_converging(
     cap: Callable[[int], None],
     first: list[Want],
@@ -136,23 +136,24 @@ def test_no_fault_breaks_the_zone_or_keeps_the_next_run_from_converging(
     faults: list[Fault],
     stages: list[str],
     size: int,
+    tags: bool,
 ) -> None:
     cap(size)
     calm, hit = alike(first, bystanders, rivals)
     theirs = hit.records()[: len(bystanders)]
-    apply(calm, second)
+    apply(calm, second, tags=tags)
     hit.after = Watch(hit, calm, whole=not stages and size >= WHOLE_NAMES)
     for fault in faults:
         hit.twin.faults.add(copy.copy(fault))
     try:
-        result = apply(hit, second, stages=stages)
+        result = apply(hit, second, stages=stages, tags=tags)
     except MailsteadError as error:
         refused = {"MS-CF-007"} if any(f.kind == "operation" for f in faults) else set()
         assert {p.code for p in error.problems} <= {"MS-CF-005", "MS-CF-011", "MS-DNS-060"} | refused
     else:
         assert hit.facts() == calm.facts()
         assert set(result.written) == set(result.diff.changes)
-    settle(hit, second, calm)
+    settle(hit, second, calm, tags=tags)
     assert chosen(hit, theirs) == theirs
 
 

@@ -169,6 +169,23 @@ def test_what_was_written_before_a_failure_is_reported(run: Run) -> None:
     assert one["problems"][0]["code"] == "MS-CF-007"
 
 
+def test_changed_means_that_this_run_changed_something(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else publishes the same between our list and our batch: then there is nothing left to do."""
+    zone = {"name": "example.com", "records": rows("example.com")[:1]}
+    state = run.twin.zone("example.com")
+    batch = state.batch
+
+    def quicker(*args: Any) -> Any:
+        monkeypatch.setattr(state, "batch", batch)
+        state.create({"type": "A", "name": "mail", "content": "198.18.1.10", "ttl": 3600})
+        return batch(*args)
+
+    monkeypatch.setattr(state, "batch", quicker)
+    done = run(zones=[zone])
+    assert (done["changed"], done["zones"][0]["changed"], done["requests"]) == (False, False, 4)
+    assert [c["written"] for c in done["changes"]] == [False]
+
+
 def test_guards_and_policies_reach_the_engine(run: Run) -> None:
     state = run.twin.zone("example.com")
     state.create({"type": "MX", "name": "@", "content": "aspmx.l.google.com", "priority": 1})
@@ -272,6 +289,9 @@ def test_every_zone_is_saved_before_it_is_changed(run: Run, tmp_path: Path) -> N
     assert {r.id for r in point.before} == set(before)
     assert [(c.action, c.record.content) for c in point.changes] == [("update", "198.18.1.77")]
     assert "snapshots" not in run(zones=[moved], snapshots=str(kept))
+    run.twin.faults.fail_operation(0)
+    failed = run(zones=[run.zone("example.com")], snapshots=str(kept))
+    assert failed["failed"] and history.load(failed["snapshots"]["files"][0]).before
     (tmp_path / "file").write_text("")
     refused = run(zones=[run.zone("example.com")], snapshots=str(tmp_path / "file"))
     assert refused["problems"][0]["code"] == "MS-DNS-080" and not refused["changed"]
