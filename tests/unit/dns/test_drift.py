@@ -409,6 +409,7 @@ def key_not_told(w: World) -> None:
 
 
 def tlsa_not_told(w: World) -> None:
+    sign(w)
     w.wants = tuple(x for x in WANTS if x.type != "TLSA")
     w.unknown = (want(f"_25._tcp.{HOST}", "TLSA", "3 1 1 <key>", "dane", unresolved=True),)
 
@@ -628,6 +629,14 @@ def test_surplus_of_a_key_that_nobody_told_is_left_open() -> None:
     assert trouble(world.compare())[f"R3 old.{ZONE}/A"] == "fail"
 
 
+def test_in_a_zone_without_ds_no_tlsa_is_planned() -> None:
+    """The edge, which says whether the zone validates, is away; the parent says enough."""
+    world = World()
+    tlsa_not_told(world)
+    world.keys, world.delegation = frozenset(), dataclasses.replace(world.delegation, ds=frozenset())
+    assert trouble(world.compare()) == {}
+
+
 def test_a_delegation_that_nobody_knows() -> None:
     world = World()
     parent_silent(world)
@@ -717,6 +726,7 @@ def test_the_overview_of_a_zone_that_could_not_be_read() -> None:
 def test_the_overview_shows_what_is_not_known() -> None:
     world = World()
     key_not_told(world)
+    sign(world)
     tlsa_not_told_too = want(f"_25._tcp.{HOST}", "TLSA", "3 1 1 <key>", "dane", unresolved=True)
     world.wants = tuple(w for w in world.wants if w.type != "TLSA")
     world.unknown = (*world.unknown, tlsa_not_told_too)

@@ -31,7 +31,12 @@ class Check:
 
 CHECKS: Tuple[Check, ...] = (
     Check(
-        "R1", "record.present", "The planned record is at the provider", "missing: fail; value not known: unknown", FAIL, ("Z1",)
+        "R1",
+        "record.present",
+        "The planned record is at the provider",
+        "missing: fail; value not known: unknown",
+        FAIL,
+        ("Z1",),
     ),
     Check(
         "R2",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import FAIL, PASS, UNKNOWN, WARN
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import FAIL, NA, PASS, UNKNOWN, WARN
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine, rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.sheet import (
@@ -75,6 +75,12 @@ def compare_records(sheet: Sheet, diff: Optional[ZoneDiff], targets: Sequence[Pr
 
 def _unknown_values(sheet: Sheet) -> None:
     for want in sheet.view.unknown:
+        if want.type == "TLSA" and _unsigned(sheet.view):
+            # Nobody told whether the zone validates, but the parent did: no TLSA is planned there (RFC 7672 §2.2).
+            sheet.add(
+                "R1", unknown_scope(want), NA, "the parent has no DS for the zone, so no TLSA record is planned in it"
+            )
+            continue
         there = [r for r in (sheet.view.live.records if sheet.view.live else ()) if stands_for(sheet.view, r, want)]
         sheet.add(
             "R1",
@@ -85,6 +91,10 @@ def _unknown_values(sheet: Sheet) -> None:
             evidence=columns([("provider", f"{r.name} {show(r)}") for r in there]),
             fix="Make the host reachable (ansible -m ping), or run site.yml when the key or certificate was never made.",
         )
+
+
+def _unsigned(view: ZoneView) -> bool:
+    return view.delegation.cut == view.zone and not view.delegation.error and not view.delegation.ds
 
 
 def stands_for(view: ZoneView, record: Have, want: Want) -> bool:
