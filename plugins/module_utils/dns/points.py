@@ -15,6 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.history import
 LAST = "last"
 _NAMES = 3
 _SIGNS = {"create": "+", "update": "~", "delete": "-"}
+_WORDS = {"create": "new", "update": "changed", "delete": "gone"}
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ def _changes(entry: Entry) -> str:
     if entry.snapshot is None:
         return entry.problem
     changes = entry.snapshot.changes
-    number = {a: sum(1 for c in changes if c.action == a) for a in _SIGNS}
+    number = {a: sum(1 for c in changes if c.action == a) for a in _WORDS}
     names = [f"{_SIGNS[c.action]} {c.record.type} {c.record.name}" for c in changes]
     more = [f"and {len(names) - _NAMES} more"] if len(names) > _NAMES else []
-    counts = f"{number['create']} new, {number['update']} changed, {number['delete']} gone"
+    counts = ", ".join(f"{number[a]} {word}" for a, word in _WORDS.items() if number[a])
     note = f" ({entry.snapshot.note})" if entry.snapshot.note else ""
     return f"{counts}: {', '.join([*names[:_NAMES], *more])}{note}"
 

@@ -383,6 +383,24 @@ def test_their_later_record_that_we_replaced_comes_back_merged(world: World, dro
     assert world.at("TXT").content == THEIR_SPF.content
 
 
+def test_their_dmarc_record_that_we_replaced_comes_back_merged(world: World) -> None:
+    world.apply(DMARC)
+    world.apply(A1, DMARC)
+    world.add(THEIR_DMARC)
+    world.apply(A2, DMARC, foreign=REPLACE)
+    world.undo(1)
+    (record,) = [r for r in world.records if r.name == DMARC.name]
+    assert record.content == "v=DMARC1; p=none; rua=mailto:they@example.net,mailto:us@example.com"
+
+
+def test_nothing_of_ours_was_in_the_shared_dmarc_record(world: World) -> None:
+    ours = Mark("mailstead", "dmarc", ()).write(100)
+    world.add(dataclasses.replace(THEIR_DMARC, comment=ours))
+    world.apply(A1)
+    world.remove(world.at("TXT", DMARC.name))
+    assert all(w.name != DMARC.name for w in world.plan_undo(0).wants)
+
+
 def test_a_lost_record_that_cannot_be_merged_is_named(world: World) -> None:
     world.apply(SPF)
     world.apply(SPF2)
