@@ -118,7 +118,7 @@ def _with_wanted_ttl(records: Dict[str, Located], claims: Mapping[str, Entry]) -
 
 
 def read_contents(zone: str, records: Iterable[RR]) -> Contents:
-    """The contents of a transferred zone."""
+    """The contents of a transferred zone, without the addresses of servers elsewhere that some send along."""
     found: Dict[Owner, List[dns.rdata.Rdata]] = {}
     ttls: Dict[Owner, int] = {}
     servers: List[str] = []
@@ -126,7 +126,7 @@ def read_contents(zone: str, records: Iterable[RR]) -> Contents:
         owner = (_text(name), dns.rdatatype.to_text(item.rdtype))
         if owner == (zone, "NS"):
             servers.append(_text(getattr(item, "target", name)))
-        elif owner[1] not in SERVER_TYPES:
+        elif owner[1] not in SERVER_TYPES and rdata.within(owner[0], zone):
             found.setdefault(owner, []).append(item)
             ttls[owner] = ttl
     sets = {owner: RRset(ttls[owner], frozenset(items)) for owner, items in found.items()}

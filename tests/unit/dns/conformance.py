@@ -360,6 +360,18 @@ class Conformance:
         run(bed, [])
         assert values(bed) == set()
 
+    def test_what_is_put_back_as_somebody_elses_is_theirs_again(self, bed: Bed) -> None:
+        bed.put(("@", "MX", "50 mx.example.net", 1800), ("@", "TXT", "note", 900))
+        before = bed.world()
+        run(bed, mail_set(bed.zone), {"mx": "replace"}, allow=FREE)
+        row = Have(bed.zone, "MX", "50 mx.example.net", 1800)
+        back = [want(bed.zone, "MX", row.content, role="mx", ttl=row.ttl, bare=row)]
+        run(bed, back, allow=FREE, max_delete=100, max_delete_percent=100)
+        assert bed.world() == before
+        assert run(bed, back).diff.changes == ()
+        run(bed, [])
+        assert bed.world() == before
+
     def test_another_instances_records_are_somebody_elses(self, bed: Bed) -> None:
         run(bed, [address(bed)], instance="berlin")
         before = bed.world()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dns.message
+import dns.name
 import dns.update
 import dns.zone
 import pytest
@@ -69,6 +70,11 @@ def test_what_the_server_makes_is_left_out() -> None:
     zone = contents("sub NS ns1.sub\nmail 300 A 198.18.1.1\n")
     assert zone.name_servers == ("ns1.example.net", "ns2.example.net")
     assert set(zone.sets) == {("sub.example.com", "NS"), ("mail.example.com", "A")}
+
+
+def test_addresses_of_servers_elsewhere_are_none_of_the_zones() -> None:
+    glue = (dns.name.from_text("ns1.example.net"), 300, make_item("A", "198.18.1.1"))
+    assert read_contents("example.com", [glue]).sets == {}
 
 
 def test_records_are_read_in_canonical_form() -> None:
