@@ -81,33 +81,36 @@ class Bench:
         after = self._account.records(zones)
         return score(before, after, scenario.wanted, log, scenario.foreign), outcome
 
-    def measure(self, runner: Runner, make: Callable[[int], Scenario], times: int, note: str = "") -> None:
-        """A row of several runs; make gives the scenario of each turn."""
-        found = [self.once(runner, make(turn)) for turn in range(times)]
-        scenario = make(0)
-        job = Job(self._account.url, TOKEN, scenario.wanted, scenario.foreign)
+    def measure(self, runner: Runner, turns: Sequence[Scenario], note: str = "") -> None:
+        """A row of several runs of one scenario."""
+        found = [self.once(runner, scenario) for scenario in turns]
+        first = turns[0]
         failure = next((o.failure for _, o in found if o.failure), "")
+        job = Job(self._account.url, TOKEN, first.wanted, first.foreign)
         notes = "; ".join(n for n in (note, runner.note(job)) if n)
         scores, seconds = [s for s, _ in found], [o.seconds for _, o in found]
-        row = combine(runner.name, scenario.name, scenario.zones, scores, seconds, notes, failure)
-        row = interrupted(row, scores) if scenario.breaks else row
+        row = combine(runner.name, first.name, first.zones, scores, seconds, notes, failure)
+        row = interrupted(row, scores) if first.breaks else row
         self.rows.append(row)
-        print(f"bench: {row.scenario}, {row.zones} zones, {row.runner}: {row.seconds} s", file=sys.stderr, flush=True)
+        took = "failed" if row.seconds is None else f"{row.seconds} s"
+        print(f"bench: {row.scenario}, zones: {row.zones}, {row.runner}: {took}", file=sys.stderr, flush=True)
 
     def carry_out(self, plan: Plan) -> None:
+        """All scenarios of one runner. Those of one number of zones go on from each other, so their order matters."""
         for zones, repeat in plan.repeat.items():
-            self.measure(plan.runner, lambda _, z=zones: scenarios.cold(z), repeat["cold"])  # type: ignore[misc]
-            self.measure(plan.runner, lambda _, z=zones: scenarios.no_op(z), repeat["no-op"])  # type: ignore[misc]
-            self.measure(plan.runner, lambda turn, z=zones: scenarios.change(z, turn), repeat["change"])  # type: ignore[misc]
+            self.measure(plan.runner, [scenarios.cold(zones)] * repeat["cold"])
+            self.measure(plan.runner, [scenarios.no_op(zones)] * repeat["no-op"])
+            self.measure(plan.runner, [scenarios.change(zones, turn) for turn in range(repeat["change"])])
         if plan.foreign:
-            self.measure(plan.runner, lambda _: scenarios.foreign(1), plan.foreign)
+            self.measure(plan.runner, [scenarios.foreign(1)] * plan.foreign)
         for spelling in scenarios.SPELLINGS if plan.spellings is not False else ():
             scenario = scenarios.spelled(spelling)
-            note = "" if plan.spellings else "only the TXT records were given"
-            chosen = scenario if plan.spellings else scenarios.txt_only(scenario)
-            self.measure(plan.runner, lambda _, s=chosen: s, 1, note)  # type: ignore[misc]
+            if plan.spellings:
+                self.measure(plan.runner, [scenario])
+            else:
+                self.measure(plan.runner, [scenarios.txt_only(scenario)], "only the TXT records were given")
         for fault in plan.faults:
-            self.measure(plan.runner, lambda _, f=fault: f(1), 1)  # type: ignore[misc]
+            self.measure(plan.runner, [fault(1)])
         if MOST not in plan.repeat:
             self.rows += [_left_out(plan.runner, name) for name in ("cold", "no-op", "change")]
 

@@ -61,7 +61,7 @@ def _faster(rows: Sequence[Row], scenario: str, slow: str, fast: str, times: flo
 def _all(target: str, rows: Iterable[Row], wrong: Callable[[Row], str]) -> Verdict:
     """Met when wrong() has nothing to say of any row."""
     said = [(r, wrong(r)) for r in rows]
-    found = [f"{r.scenario}, {r.zones} zones, {r.runner}: {words}" for r, words in said if words]
+    found = [f"{r.scenario}, zones: {r.zones}, {r.runner}: {words}" for r, words in said if words]
     if not said:
         return Verdict(target, "not measured", None)
     more = f"; and {len(found) - 2} more" if len(found) > 2 else ""
