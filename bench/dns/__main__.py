@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -125,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", default="", help="runners whose name begins so; targets that need others do not count"
     )
     options = parser.parse_args(argv)
+    # So that a bench that is stopped stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     environment.prepare()
     chosen = [p for p in plans() if p.runner.name.startswith(options.only)]
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
