@@ -238,6 +238,17 @@ def test_somebody_who_gets_in_the_way_between_two_stages_is_noticed() -> None:
     assert not any(r.type == "MX" and OURS in r.comment for r in host.zones[ZONE])
 
 
+def test_what_somebody_took_away_is_back_at_the_stage_it_belongs_to() -> None:
+    host = MemoryHost(ZONE)
+    run(host, A, KEY)
+    host.events.append(somebody_empties)
+    seen: list[set[str]] = []
+    moved = Want(HOST, "A", "192.0.2.2", 3600, "address", "host")
+    run(host, moved, KEY, MX, stages=("address", "keys"), gate=lambda _results: seen.append(contents(host)))
+    # Nothing had to be done for the keys when the run was planned.
+    assert seen == [{"A 192.0.2.2"}, {"A 192.0.2.2", "TXT key"}]
+
+
 # -- what the zone itself tells --------------------------------------------------------------------------------------
 
 
