@@ -189,6 +189,12 @@ options:
         file. C(playbooks/dns_undo.yml) goes back to them.
       - A zone that cannot be saved is not changed.
     type: path
+  snapshots_point:
+    description:
+      - Name under which to save, a time in UTC like V(20261121T143000Z). Tasks of one run that are given the same name make
+        one point, to which the whole run can be undone.
+      - A name of its own when left out.
+    type: str
   undo:
     description:
       - A point saved in O(snapshots), as M(mailstead.stack.dns_history) lists them, to which our records go back in all

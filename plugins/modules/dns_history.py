@@ -13,7 +13,7 @@ description:
   - M(mailstead.stack.cloudflare_zone) and M(mailstead.stack.rfc2136_zone) save every zone as it was before they change it.
     This module lists those points and finds the zones that belong to one of them. Going back is done by the same modules,
     with their option C(undo).
-  - All zones of one run share a point.
+  - All that one run saves is one point.
   - Reads files of the host it runs on, which is where the zones are saved; asks no server.
 attributes:
   check_mode:
@@ -93,7 +93,7 @@ points:
   elements: dict
   contains:
     taken:
-      description: When, in UTC; the name of the point.
+      description: When, in UTC; the name of the point. A zone that one run wrote to several times has as many rows.
       type: str
     zone:
       description: Name of the zone.
@@ -182,7 +182,7 @@ def listed(entries: List[points.Entry]) -> List[Dict[str, Any]]:
         changes = found.changes if found else ()
         rows.append(
             {
-                "taken": entry.point.taken,
+                "taken": history.run_of(entry.point.taken),
                 "zone": entry.point.zone,
                 "provider": found.provider if found else "",
                 "instance": found.instance if found else "",
@@ -200,7 +200,7 @@ def chosen(directory: str, to: str, zones: List[str]) -> Dict[str, Any]:
     found = points.choose(directory, to, zones)
     snapshots = [history.load(p.path) for p in found]
     return {
-        "taken": found[0].taken,
+        "taken": history.run_of(found[0].taken),
         # A point is one run's, and a run has one instance.
         "instance": snapshots[0].instance,
         "zones": [{"name": s.zone, "provider": s.provider} for s in snapshots],

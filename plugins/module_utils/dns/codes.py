@@ -54,6 +54,7 @@ CODES: Dict[str, str] = {
     "MS-DNS-084": "The point to go back to does not exist. The message names those that do.",
     "MS-DNS-085": "Nothing has been saved yet of the zones in question, so there is nothing to undo.",
     "MS-DNS-086": "The point to go back to was saved by another instance, whose records are not ours.",
+    "MS-DNS-087": "The name under which zones are to be saved is no time in UTC.",
 }
 
 #: Guards that ``allow`` may name, with the code each reports.

@@ -4,7 +4,8 @@
 """Zones as they were before each apply, kept on the controller: ``<directory>/<zone>/<taken>.json`` and ``.zone``.
 
 The JSON file is what :mod:`.undo` works from; the master file beside it (RFC 1035 §5) is for people and other tools.
-All zones of one run carry the same ``taken``: together they are one point to which a run can be undone.
+All that one run saves is one point, to which it can be undone: its zones carry the same ``taken``, and what it wrote to a
+zone later on is a further part of the point (``.2``, ``.3``).
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
 
 FORMAT = "mailstead-dns-history"
 VERSION = 1
-#: Second in UTC, and a number where one second saw several runs.
-_TAKEN = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d*))?")
+#: Second in UTC; a number where one second saw several runs; another for the parts of one run.
+_TAKEN = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d*))?(?:\.([1-9]\d*))?")
 _LAST = ".last"
 
 
@@ -45,8 +46,9 @@ _LAST = ".last"
 class Snapshot:
     """A zone before an apply.
 
-    zone: canonical name. provider: its host in the plan's words. instance: whose marks are "ours". taken: when, as
-    :func:`moment` gives it. before: all records. changes: what the apply was about to do. note: free words.
+    zone: canonical name. provider: its host in the plan's words. instance: whose marks are "ours". taken: name of the
+    run's point, as :func:`moment` gives it, and the part of it. before: all records. changes: what the apply was about to
+    do. note: free words.
     """
 
     zone: str
@@ -67,12 +69,17 @@ class Point:
     path: str
 
 
-def order(taken: str) -> Tuple[str, int]:
+def order(taken: str) -> Tuple[str, int, int]:
     """By what points are sorted: -10 comes after -2. ValueError for anything that is no point's name."""
     found = _TAKEN.fullmatch(taken)
     if found is None:
         raise ValueError(f"{taken!r} is no time like 20261121T143000Z")
-    return found.group(1), int(found.group(2) or 1)
+    return found.group(1), int(found.group(2) or 1), int(found.group(3) or 1)
+
+
+def run_of(taken: str) -> str:
+    """The name of the point without that of the part."""
+    return taken.partition(".")[0]
 
 
 def moment(directory: str, now: Optional[float] = None) -> str:
@@ -97,7 +104,7 @@ def moment(directory: str, now: Optional[float] = None) -> str:
 
 def _after(last: str, second: str) -> str:
     try:
-        stem, number = order(last)
+        stem, number, _part = order(last)
     except ValueError:
         return second
     return second if second > stem else f"{stem}-{number + 1}"
@@ -106,23 +113,23 @@ def _after(last: str, second: str) -> str:
 def save(directory: str, snapshot: Snapshot) -> str:
     """Keep a zone's state: on disk for good when this returns the JSON file's path. Files 0600, directories 0700.
 
-    An existing point is never overwritten: one of the same name gets the next number. Raises MailsteadError
-    (MS-DNS-080): then nothing may be written to the zone, as it could not be undone.
+    Nothing is ever overwritten: what a run saves of a zone once more becomes the next part of its point. Raises
+    MailsteadError (MS-DNS-080): then nothing may be written to the zone, as it could not be undone.
     """
-    stem, number = order(snapshot.taken)
+    run, part = run_of(snapshot.taken), order(snapshot.taken)[2]
     folder = Path(directory) / folder_of(snapshot.zone)
     try:
         _directory(Path(directory))
         _directory(folder)
         while True:
-            taken = stem if number == 1 else f"{stem}-{number}"
+            taken = run if part == 1 else f"{run}.{part}"
             path = folder / f"{taken}.json"
             kept = Snapshot(**{**vars(snapshot), "taken": taken})
             try:
                 create_private(path, _encode(kept))
                 break
             except FileExistsError:
-                number += 1
+                part += 1
         write_private(path.with_suffix(".zone"), zone_file(kept).encode("utf-8", "replace"))
     except OSError as error:
         raise _unwritable(str(folder), error) from error
@@ -175,15 +182,17 @@ def zones(directory: str) -> List[str]:
 def since(directory: str, zone: str, taken: str) -> List[Snapshot]:
     """A zone's state at a point and all later ones, the oldest first: what :func:`.undo.undo` needs.
 
-    Raises MailsteadError: what :func:`load` raises, MS-DNS-084 when there is no such point, MS-DNS-085 when none at all.
+    taken: the point's name, which stands for its first part. Raises MailsteadError: what :func:`load` raises, MS-DNS-084
+    when there is no such point, MS-DNS-085 when none at all.
     """
     known = points(directory, zone)
     where = f"zone {zone}"
     if not known:
         fix = "Points are saved by every run that changes records; mailstead_dns_history says where they are kept."
         raise MailsteadError.one("MS-DNS-085", where, f"nothing is saved below {directory}", fix)
-    if taken not in [p.taken for p in known]:
-        names = ", ".join(p.taken for p in known[-5:])
+    runs = list(dict.fromkeys(run_of(p.taken) for p in known))
+    if taken not in runs:
+        names = ", ".join(runs[-5:])
         raise MailsteadError.one(
             "MS-DNS-084", where, f"{taken!r} is no point of this zone", f"The latest are: {names}."
         )
@@ -191,11 +200,13 @@ def since(directory: str, zone: str, taken: str) -> List[Snapshot]:
 
 
 def prune(directory: str, zone: str, keep: int, dry: bool = False) -> List[Point]:
-    """Remove all but the last keep (at least one) points of a zone and return those removed; dry: only return them.
+    """Remove all but the last keep (at least one) points of a zone, whole ones; dry: only return what would be removed.
 
     The oldest go first, so what remains can still be undone completely. Raises MailsteadError (MS-DNS-080).
     """
-    surplus = points(directory, zone)[: -max(1, keep)]
+    known = points(directory, zone)
+    kept = list(dict.fromkeys(run_of(p.taken) for p in known))[-max(1, keep) :]
+    surplus = [p for p in known if run_of(p.taken) not in kept]
     for point in () if dry else surplus:
         try:
             Path(point.path).unlink()

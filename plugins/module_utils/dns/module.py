@@ -82,6 +82,7 @@ def argument_spec() -> Dict[str, Any]:
         "dkim_min_rsa_bits": {"type": "int", "default": 2048},
         "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         "snapshots": {"type": "path"},
+        "snapshots_point": {"type": "str"},
         "undo": {"type": "str"},
         "wait_authoritative": {"type": "bool", "default": False},
         "wait_deadline": {"type": "int", "default": 120},
@@ -236,13 +237,22 @@ class Waiting:
 
 
 class Snapshots:
-    """Saves each zone as it was, all of one run under one name. directory: empty to save nothing."""
+    """Saves each zone as it was, all under one name. directory: empty to save nothing; point: empty for a name of its own."""
 
-    def __init__(self, directory: str, provider: str, instance: str, note: str = "") -> None:
+    def __init__(self, directory: str, point: str, provider: str, instance: str, note: str = "") -> None:
         self._directory, self._provider, self._instance, self._note = directory, provider, instance, note
         self._lock = threading.Lock()
-        self.taken = ""
+        self.taken = point
         self.paths: List[str] = []
+
+    def check(self) -> None:
+        """Raises MailsteadError (MS-DNS-087) for a name that is no time."""
+        try:
+            if self.taken:
+                history.order(self.taken)
+        except ValueError as error:
+            fix = "Give the time at which the run began, in UTC, or leave it out."
+            raise MailsteadError.one("MS-DNS-087", "snapshots_point", str(error), fix) from None
 
     def save(self, result: ZoneResult) -> None:
         """Called before a zone's first write. Raises MailsteadError."""
@@ -300,6 +310,7 @@ def _changes(result: ZoneResult) -> List[Dict[str, Any]]:
 def run(module: AnsibleModule, provider: ZoneProvider, name: str, snapshots: Snapshots) -> Dict[str, Any]:
     """Keep the zones; name: the provider's in the plan's words. Returns the module's result; raises MailsteadError."""
     params = module.params
+    snapshots.check()
     waiting = Waiting(provider, float(params["wait_deadline"]))
     answers = SpfAnswers()
     tasks, chosen, stages = make_tasks(params["zones"], name), options(params, answers), params["stages"]
@@ -344,7 +355,7 @@ def run_module(module: AnsibleModule, connect: Callable[[], ClosableProvider], n
         except ImportError:
             module.fail_json(msg=missing_required_lib("dnspython"), exception=traceback.format_exc())
     note = f"undo to {params['undo']}" if params["undo"] else ""
-    snapshots = Snapshots(params["snapshots"] or "", name, params["instance"], note)
+    snapshots = Snapshots(params["snapshots"] or "", params["snapshots_point"] or "", name, params["instance"], note)
     provider: Optional[ClosableProvider] = None
     try:
         provider = connect()

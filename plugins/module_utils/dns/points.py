@@ -28,11 +28,11 @@ class Entry:
 
 
 def by_time(directory: str, zones: Sequence[str] = ()) -> List[Tuple[str, List[Point]]]:
-    """The points, the newest first, each with its zones in order. zones: only these, all when empty."""
+    """The points, the newest first, each with the parts of its zones in order. zones: only these, all when empty."""
     found: Dict[str, List[Point]] = {}
     for zone in canonical(zones) or history.zones(directory):
         for point in history.points(directory, zone):
-            found.setdefault(point.taken, []).append(point)
+            found.setdefault(history.run_of(point.taken), []).append(point)
     return sorted(found.items(), key=lambda item: history.order(item[0]), reverse=True)
 
 
@@ -51,7 +51,7 @@ def canonical(zones: Sequence[str]) -> List[str]:
 
 
 def choose(directory: str, to: str, zones: Sequence[str] = ()) -> List[Point]:
-    """The point that is meant, for each of its zones.
+    """The point that is meant: the first part for each of its zones.
 
     to: a time, or ``last``. zones: only these, and all of these; all zones of the run when empty. Raises MailsteadError:
     MS-DNS-085 when nothing is saved, MS-DNS-084 when the point does not exist or not for a zone.
@@ -62,7 +62,8 @@ def choose(directory: str, to: str, zones: Sequence[str] = ()) -> List[Point]:
         fix = "Points are saved by every run that changes records; mailstead_dns_history says where they are kept."
         raise MailsteadError.one("MS-DNS-085", directory, f"nothing{which} is saved there", fix)
     taken = known[0][0] if to == LAST else to
-    found = dict(known).get(taken, [])
+    parts = dict(known).get(taken, [])
+    found = list({p.zone: p for p in reversed(parts)}.values())[::-1]
     missing = [z for z in canonical(zones) if z not in [p.zone for p in found]]
     if not found or missing:
         which = f" of {', '.join(missing)}" if missing else ""
@@ -93,11 +94,11 @@ def describe(entries: Sequence[Entry]) -> List[str]:
     """Lines for a person, one per zone; the time stands at the first zone of a point."""
     lines: List[str] = []
     width = max((len(e.point.zone) for e in entries), default=0)
-    stamp = max((len(e.point.taken) for e in entries), default=0)
+    stamp = max((len(history.run_of(e.point.taken)) for e in entries), default=0)
     last = ""
     for entry in entries:
-        taken = "" if entry.point.taken == last else entry.point.taken
-        last = entry.point.taken
+        run = history.run_of(entry.point.taken)
+        taken, last = "" if run == last else run, run
         lines.append(f"{taken:<{stamp}}  {entry.point.zone:<{width}}  {_changes(entry)}")
     return lines
 

@@ -139,11 +139,11 @@ def test_a_zone_cannot_lead_out_of_the_directory(tmp_path: Path, zone: str, fold
 # -- names of points -------------------------------------------------------------------------------------------------
 
 
-def test_two_in_one_second_do_not_collide(tmp_path: Path) -> None:
+def test_what_one_run_saves_of_a_zone_again_is_a_further_part(tmp_path: Path) -> None:
     paths = [history.save(str(tmp_path), snapshot(note=str(n))) for n in range(12)]
     found = history.points(str(tmp_path), "example.com")
     assert [p.path for p in found] == paths
-    assert [p.taken for p in found][:2] == [TAKEN, f"{TAKEN}-2"] and found[-1].taken == f"{TAKEN}-12"
+    assert [p.taken for p in found][:2] == [TAKEN, f"{TAKEN}.2"] and found[-1].taken == f"{TAKEN}.12"
     assert [history.load(p).note for p in paths] == [str(n) for n in range(12)]
     assert [history.load(p.path).taken for p in found] == [p.taken for p in found]
 
@@ -181,6 +181,17 @@ def test_zones_saved_at_once(tmp_path: Path) -> None:
         paths = list(pool.map(lambda z: history.save(str(tmp_path / "a/b"), snapshot(zone=z)), names))
     assert {Path(p).name for p in paths} == {f"{TAKEN}.json"}
     assert history.zones(str(tmp_path / "a/b")) == sorted(names)
+
+
+def test_what_a_point_and_its_parts_lead_to(tmp_path: Path) -> None:
+    for taken in ("20261121T120000Z", TAKEN, TAKEN, "20261121T150000Z"):
+        history.save(str(tmp_path), snapshot(taken=taken))
+    found = history.since(str(tmp_path), "example.com", TAKEN)
+    assert [s.taken for s in found] == [TAKEN, f"{TAKEN}.2", "20261121T150000Z"]
+    for wrong in (f"{TAKEN}.2", "20261121T143001Z"):
+        with pytest.raises(MailsteadError, match=r"20261121T120000Z, 20261121T143000Z, 20261121T150000Z\.") as error:
+            history.since(str(tmp_path), "example.com", wrong)
+        assert codes(error) == ["MS-DNS-084"]
 
 
 def test_a_time_is_one() -> None:
@@ -299,9 +310,11 @@ def test_a_directory_that_is_none(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_first_and_by_name(tmp_path: Path) -> None:
-    for _ in range(5):
-        history.save(str(tmp_path), snapshot())
+    for _ in range(4):
+        history.save(str(tmp_path), snapshot(taken=history.moment(str(tmp_path), NOON)))
+    history.save(str(tmp_path), snapshot(taken="20261121T123000Z"))  # a second part
     every = history.points(str(tmp_path), "example.com")
+    assert [p.taken[16:] for p in every] == ["", ".2", "-2", "-3", "-4"]
     assert history.prune(str(tmp_path), "example.com", 3, dry=True) == every[:2]
     assert history.points(str(tmp_path), "example.com") == every
     assert history.prune(str(tmp_path), "example.com", 3) == every[:2]
@@ -309,13 +322,16 @@ def test_the_oldest_go_first_and_by_name(tmp_path: Path) -> None:
     Path(every[2].path).with_suffix(".zone").unlink()
     # The last one stays whatever is asked for.
     assert history.prune(str(tmp_path), "example.com", 0) == every[2:4]
-    assert sorted(p.name for p in (tmp_path / "example.com").iterdir()) == [f"{TAKEN}-5.json", f"{TAKEN}-5.zone"]
+    assert sorted(p.name for p in (tmp_path / "example.com").iterdir()) == [
+        "20261121T123000Z-4.json",
+        "20261121T123000Z-4.zone",
+    ]
     assert history.prune(str(tmp_path), "example.com", 5) == []
 
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
-        history.save(str(tmp_path), snapshot())
+        history.save(str(tmp_path), snapshot(taken=history.moment(str(tmp_path), NOON)))
 
     def refuse(_path: Path) -> None:
         raise PermissionError(13, "Permission denied")

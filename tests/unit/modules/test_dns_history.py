@@ -139,6 +139,18 @@ def test_list_choose_go_back_and_forth(bench: Bench) -> None:
     assert bench.facts() == published
 
 
+def test_what_one_run_writes_is_one_point(bench: Bench) -> None:
+    """Addresses first, the rest later, zones of several hosts: the name they are given holds them together."""
+    bench.publish(through_phase="address", snapshots_point="20261121T143000Z")
+    bench.publish(snapshots_point="20261121T143000Z")
+    found = bench.history()
+    assert [p["taken"] for p in found["points"]] == ["20261121T143000Z"] * 4
+    assert [p["create"] for p in found["points"]] == [5, 23, 5, 23]
+    bench.undo("last", allow=["delete_limit", "last_mx"])
+    assert bench.facts() == bench.facts(ZONES[1]) == []
+    assert bench.publish(snapshots_point="today")["problems"][0]["code"] == "MS-DNS-087"
+
+
 def test_guards_apply(bench: Bench) -> None:
     bench.publish()
     published = bench.facts()
