@@ -383,6 +383,18 @@ def test_their_later_record_that_we_replaced_comes_back_merged(world: World, dro
     assert world.at("TXT").content == THEIR_SPF.content
 
 
+def test_two_of_theirs_that_we_replaced_come_back_in_one(world: World) -> None:
+    world.add(THEIR_SPF)
+    world.apply(SPF, foreign=MERGE)
+    world.apply(A1, SPF, foreign=MERGE)
+    world.add(have(ZONE, "TXT", "v=spf1 mx -all"))
+    world.apply(A1, SPF, foreign=REPLACE)
+    world.undo(1)
+    (record,) = [r for r in world.records if r.type == "TXT"]
+    assert record.content == "v=spf1 ip4:192.0.2.1 include:_spf.example.net mx ~all"
+    assert not world.undo(1)[0].changes
+
+
 def test_their_dmarc_record_that_we_replaced_comes_back_merged(world: World) -> None:
     world.apply(DMARC)
     world.apply(A1, DMARC)
