@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules dns_history and cloudflare_zone as Ansible runs them: save, list, choose, go back, on the API twin."""
+"""The modules dns_history, cloudflare_zone and rfc2136_zone as Ansible runs them: save, list, choose, go back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import history
-from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone, dns_history
+from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone, dns_history, rfc2136_zone
 
 from lab.twins.cloudflare import Twin, TwinConfig
 from lab.twins.cloudflare.server import Running
 from tests.unit.cloudflare.support import TOKEN, mail_set
+from tests.unit.rfc2136.bed import ServerBed
+from tests.unit.rfc2136.knot import KEY, SECRET, Knot, needs_knot
 
 ZONES = ("example.com", "example.org")
 FACTS = ("name", "type", "content", "ttl", "comment", "proxied", "tags")
@@ -246,3 +248,48 @@ def test_old_points_go_when_asked(bench: Bench) -> None:
     assert len(done["removed"]) == 2 and len(done["points"]) == 1
     assert len(history.points(str(bench.directory), ZONES[1])) == 3
     assert len(bench.history(show=1)["points"]) == 2 and len(bench.history(show=0)["points"]) == 4
+
+
+# -- on a real name server, whose records have no comments and no lasting ids ----------------------------------------
+
+
+@pytest.fixture(name="knot", scope="module")
+def fixture_knot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knot]:
+    needs_knot()
+    knot = Knot(tmp_path_factory.mktemp("knot"), [ZONES[0]])
+    try:
+        yield knot.start()
+    finally:
+        knot.stop()
+
+
+def test_a_zone_on_a_name_server_goes_back_and_forth(knot: Knot, bench: Bench) -> None:
+    bed = ServerBed("127.0.0.1", knot.port, KEY, ZONES[0])
+    bed.reset()
+    bed.put(("@", "MX", "5 mx.example.net", 1200))
+    bed.put(("@", "TXT", '"v=spf1 include:_spf.example.net ~all"', 1200))
+    connection = {"server": "127.0.0.1", "port": knot.port, "key_name": KEY.name, "key_secret": SECRET}
+    common = {**connection, "snapshots": str(bench.directory)}
+
+    def run(check: bool = False, **params: Any) -> dict[str, Any]:
+        return bench._run(rfc2136_zone, check, {**common, **params})
+
+    def undo(to: str) -> None:
+        point = bench.history(to=to)
+        params = {"undo": point["taken"], "zones": point["zones"], "allow": ["delete_limit", "last_mx"]}
+        planned = run(check=True, **params)
+        done = run(**params)
+        assert not done.get("failed") and done["diff"] == planned["diff"], done
+
+    empty = bed.world()
+    run(zones=[bench.zone(ZONES[0])])
+    published = bed.world()
+    run(zones=[bench.zone(ZONES[0], "198.18.1.11")])
+    assert bed.world() != published != empty
+    times = [p["taken"] for p in bench.history()["points"]]
+    undo("last")
+    assert bed.world() == published
+    undo(times[1])
+    assert bed.world() == empty
+    undo("last")
+    assert bed.world() == published
