@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help root setup setup-test lab lab-up lab-down lab-clean lab-status test unit lint molecule
+.PHONY: help root setup setup-test lab lab-up lab-down lab-clean lab-status drift test unit lint molecule bench-dns
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lab-clean: root setup ## Remove the lab's images as well
 lab-status: setup ## What is up, and how to log in to each host
 	@$(PY) -m lab status
 
+drift: setup ## Compare planned, live and served DNS: make drift INVENTORY=inventory/mine
+	@tools/drift.sh -i $(or $(INVENTORY),inventory/example)
+
 test: setup-test ## All tests: unit, contract, lint, and the whole path by molecule
 	@tools/test.sh
 
@@ -46,3 +49,6 @@ lint: setup-test ## Linters and type checks, warnings are errors
 
 molecule: setup-test ## The whole path: create, converge, idempotence, check, verify, destroy
 	@molecule test --scenario-name self_hosted
+
+bench-dns: setup ## Measure the keeping of DNS records against other tools, side by side
+	@$(PY) -m bench.dns

@@ -67,7 +67,7 @@ def changed(output: str) -> int:
 
 
 def test_a_wrong_address_is_undone(wrong: str, tmp_path: Path) -> None:
-    kept = f"mailstead_dns_history={tmp_path}"
+    kept = f"dns_history={tmp_path}"
     # The name backwards is no record of the zones in question: it stays as it is.
     publish = ["-e", "mailstead_through_phase=keys", "-e", f"dns_history={tmp_path}", "-e", '{"dns_reverse": []}']
     assert changed(play(wrong, "dns.yml", *publish))

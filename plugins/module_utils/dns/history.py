@@ -188,7 +188,7 @@ def since(directory: str, zone: str, taken: str) -> List[Snapshot]:
     known = points(directory, zone)
     where = f"zone {zone}"
     if not known:
-        fix = "Points are saved by every run that changes records; mailstead_dns_history says where they are kept."
+        fix = "Points are saved by every run that changes records; dns_history says where they are kept."
         raise MailsteadError.one("MS-DNS-085", where, f"nothing is saved below {directory}", fix)
     runs = list(dict.fromkeys(run_of(p.taken) for p in known))
     if taken not in runs:
@@ -272,5 +272,5 @@ def _damaged(path: str, what: str) -> MailsteadError:
 
 def _unwritable(path: str, error: OSError) -> MailsteadError:
     what = f"the state of the zone cannot be kept: {error.strerror or error}"
-    fix = "Make room or mend the permissions; mailstead_dns_history names another directory. No record was changed for this."
+    fix = "Make room or mend the permissions; dns_history names another directory. No record was changed for this."
     return MailsteadError.one("MS-DNS-080", path, what, fix)

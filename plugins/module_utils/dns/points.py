@@ -59,7 +59,7 @@ def choose(directory: str, to: str, zones: Sequence[str] = ()) -> List[Point]:
     known = by_time(directory, zones)
     if not known:
         which = " of " + ", ".join(zones) if zones else ""
-        fix = "Points are saved by every run that changes records; mailstead_dns_history says where they are kept."
+        fix = "Points are saved by every run that changes records; dns_history says where they are kept."
         raise MailsteadError.one("MS-DNS-085", directory, f"nothing{which} is saved there", fix)
     taken = known[0][0] if to == LAST else to
     parts = dict(known).get(taken, [])
