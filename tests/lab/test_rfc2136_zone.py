@@ -64,10 +64,11 @@ class TestForward(Conformance):
 
 def validated(name: str, rtype: str) -> set[str]:
     """What the lab's validating resolver answers; the test fails when the answer does not validate."""
-    faults.flush(name)
+    # The whole zone: a cached NSEC record would deny the name without a question (RFC 8198).
+    faults.flush(FORWARD if name.endswith(FORWARD) else REVERSE)
     query = dns.message.make_query(name, rtype, want_dnssec=True)
     answer = netns.call(CONTROLLER.namespace, lambda: dns.query.tcp(query, RESOLVER, timeout=10))
-    assert answer.rcode() == dns.rcode.NOERROR and answer.flags & dns.flags.AD
+    assert answer.rcode() == dns.rcode.NOERROR and answer.flags & dns.flags.AD, answer.to_text()
     return {
         item.to_text() for rrset in answer.answer if rrset.rdtype == dns.rdatatype.from_text(rtype) for item in rrset
     }
@@ -77,8 +78,9 @@ def test_the_world_sees_what_was_published_and_it_validates(bed: LabBed) -> None
     """A name and its reverse, in two zones, changed from alias to address on the way."""
     host, reverse = f"mail.{FORWARD}", bed_of(REVERSE)
     reverse.reset()
-    run(bed, [want(host, "CNAME", f"other.{FORWARD}", "address", "host")])
-    assert validated(host, "CNAME") == {f"other.{FORWARD}."}
+    # An alias of a name that exists: knotd answers for the target too, even when only the alias is asked for.
+    run(bed, [want(host, "CNAME", "resolver.example.org", "address", "host")])
+    assert validated(host, "CNAME") == {"resolver.example.org."}
     run(bed, [want(host, "A", "198.18.3.25", "address", "host")])
     run(reverse, [want(f"25.{REVERSE}", "PTR", host, "address", "ptr")])
     assert validated(host, "A") == {"198.18.3.25"}
