@@ -28,6 +28,8 @@ AREAS = {
     "PTR": "Reverse records",
     "STS": "MTA-STS policies",
     "ER": "Email Routing",
+    "CW": "Workers",
+    "ES": "Email Sending",
     "CHK": "The verification",
 }
 
