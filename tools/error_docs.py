@@ -28,6 +28,7 @@ AREAS = {
     "PTR": "Reverse records",
     "STS": "MTA-STS policies",
     "ER": "Email Routing",
+    "PRO": "Provider profiles",
     "CW": "Workers",
     "ES": "Email Sending",
     "CHK": "The verification",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import traceback
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
@@ -26,7 +26,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
     reconcile,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question, planned_first
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
 
@@ -174,6 +174,16 @@ class SpfAnswers:
         return self._live(questions)
 
 
+def planned(tasks: Sequence[ZoneTask]) -> Iterator[Tuple[str, str, str]]:
+    """What the zones of a run will publish, canonical: an SPF record of one may rest on a host in another."""
+    for task in tasks:
+        for want in task.wants:
+            try:
+                yield rdata.name(want.name), want.type, rdata.canonical(want.type, want.content)
+            except rdata.RdataError:
+                continue  # reported where the zone is judged
+
+
 def tasks_back(tasks: Sequence[ZoneTask], directory: str, taken: str, instance: str) -> List[ZoneTask]:
     """The tasks with what is saved of each zone from a point on. Raises MailsteadError."""
     out: List[ZoneTask] = []
@@ -313,7 +323,8 @@ def run(module: AnsibleModule, provider: ZoneProvider, name: str, snapshots: Sna
     snapshots.check()
     waiting = Waiting(provider, float(params["wait_deadline"]))
     answers = SpfAnswers()
-    tasks, chosen, stages = make_tasks(params["zones"], name), options(params, answers), params["stages"]
+    tasks, stages = make_tasks(params["zones"], name), params["stages"]
+    chosen = options(params, planned_first(planned(tasks), answers))
     if params["undo"]:
         tasks = tasks_back(tasks, params["snapshots"], params["undo"], chosen.instance)
         chosen, stages = chosen.for_zone(mode="owned", through_phase=PHASES[-1]), []

@@ -354,6 +354,31 @@ def test_spf_is_counted_as_receivers_count_it(run: Run, monkeypatch: pytest.Monk
     assert done["changed"] and "dnspython is missing" in str(done["warnings"])
 
 
+def test_spf_may_rest_on_a_host_that_the_same_run_publishes_elsewhere(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+
+    def nothing(questions: Sequence[Question]) -> dict[Question, Answer]:
+        asked.extend(questions)
+        return dict.fromkeys(questions, ("nodata", ()))
+
+    monkeypatch.setattr(spf_lookup, "LiveAnswers", lambda: nothing)
+    names = ("mx1", "mx2", "mx3")
+    spf = "v=spf1 " + " ".join(f"a:{n}.Example.com" for n in names) + " -all"
+    hosts = [{"name": f"{n}.example.com", "type": "A", "content": "198.18.1.10", "role": "host"} for n in names]
+    sender = {"name": "example.org", "records": [{"name": "example.org", "type": "TXT", "content": spf, "role": "spf"}]}
+    alone = run(zones=[sender], check=True)
+    assert [p["code"] for p in alone["problems"]] == ["MS-DNS-026"]
+    asked.clear()
+    broken = {"name": "odd.example.com", "type": "A", "content": "no address", "role": "host"}
+    assert [
+        p["code"] for p in run(zones=[sender, {"name": "example.com", "records": [*hosts, broken]}])["problems"]
+    ] == ["MS-DNS-001"]
+    assert run(zones=[sender, {"name": "example.com", "records": hosts}])["changed"]
+    assert not [q for q in asked if q[1] == "A"]
+
+
 def test_without_dnspython_only_the_gate_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dns.query", None)
     monkeypatch.delitem(sys.modules, gate.__name__)
