@@ -36,7 +36,8 @@ _SCOPES = "Give the token the permissions Zone Read and DNS Write (called DNS Ed
 class ZoneInfo:
     """A zone as far as known; of one that was given by id only, no more than that.
 
-    type: ``full`` (Cloudflare is its primary), ``partial`` or ``secondary``. paused: its proxy is off.
+    type: ``full`` (Cloudflare is its primary), ``partial`` or ``secondary``. paused: its proxy is off. account: id of the
+    account that holds it.
     """
 
     id: str
@@ -46,6 +47,7 @@ class ZoneInfo:
     name_servers: Tuple[str, ...] = ()
     type: str = ""
     paused: bool = False
+    account: str = ""
 
     @property
     def batch_cap(self) -> int:
@@ -70,7 +72,7 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
     """A zone of the listing. Raises MailsteadError."""
     if not isinstance(raw, dict) or not isinstance(raw.get("id"), str) or not isinstance(raw.get("name"), str):
         raise client.malformed("GET /zones", "a zone has no id or no name")
-    plan = raw.get("plan")
+    plan, account = raw.get("plan"), raw.get("account")
     return ZoneInfo(
         id=raw["id"],
         name=client.clean(raw["name"]).lower(),
@@ -79,6 +81,7 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
         name_servers=tuple(str(n).lower().rstrip(".") for n in raw.get("name_servers") or ()),
         type=client.clean(str(raw.get("type") or "")),
         paused=raw.get("paused") is True,
+        account=str(account.get("id") or "") if isinstance(account, dict) else "",
     )
 
 
