@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
 _POINTERS = frozenset({"MX", "SRV"})

@@ -36,7 +36,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies impor
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_guard import check_costs
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_mode import purgeable
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 
 def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Options) -> ZoneDiff:

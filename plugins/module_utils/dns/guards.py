@@ -26,7 +26,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     Want,
     ZoneDiff,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 TXT_MAX = 2048  #: bytes of one TXT record
 TXT_SUM_MAX = 8192  #: bytes of all TXT records of one name

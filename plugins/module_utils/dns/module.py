@@ -9,13 +9,14 @@ The options are documented once, in the fragment ``dns_zones``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import history, rdata
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import published
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import ZoneProvider
@@ -28,7 +29,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question, planned_first
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
 POLICIES = ["merge", "adopt", "replace", "fail"]
 MODES = ["create_only", "owned", "names", "zone"]
@@ -186,6 +187,8 @@ def planned(tasks: Sequence[ZoneTask]) -> Iterator[Tuple[str, str, str]]:
 
 def tasks_back(tasks: Sequence[ZoneTask], directory: str, taken: str, instance: str) -> List[ZoneTask]:
     """The tasks with what is saved of each zone from a point on. Raises MailsteadError."""
+    from ansible_collections.mailstead.stack.plugins.module_utils.dns import history, undo  # noqa: PLC0415
+
     out: List[ZoneTask] = []
     problems: List[Problem] = []
     for task in tasks:
@@ -197,7 +200,7 @@ def tasks_back(tasks: Sequence[ZoneTask], directory: str, taken: str, instance: 
         if saved[0].instance != instance:
             what = f"the point {taken} was saved by the instance {saved[0].instance!r}, this run is for {instance!r}"
             problems.append(Problem("MS-DNS-086", f"zone {task.name}", what, f"Give instance: {saved[0].instance}."))
-        out.append(dataclasses.replace(task, back_to=saved))
+        out.append(dataclasses.replace(task, goal=functools.partial(undo.undo, saved[0], saved[1:])))
     if problems:
         raise MailsteadError(problems)
     return out
@@ -246,6 +249,13 @@ class Waiting:
 # -- a run -----------------------------------------------------------------------------------------------------------
 
 
+def _history() -> Any:
+    """What keeps states of zones. Imported only when it is needed: most runs change nothing."""
+    from ansible_collections.mailstead.stack.plugins.module_utils.dns import history  # noqa: PLC0415
+
+    return history
+
+
 class Snapshots:
     """Saves each zone as it was, all under one name. directory: empty to save nothing; point: empty for a name of its own."""
 
@@ -259,7 +269,7 @@ class Snapshots:
         """Raises MailsteadError (MS-DNS-087) for a name that is no time."""
         try:
             if self.taken:
-                history.order(self.taken)
+                _history().order(self.taken)
         except ValueError as error:
             fix = "Give the time at which the run began, in UTC, or leave it out."
             raise MailsteadError.one("MS-DNS-087", "snapshots_point", str(error), fix) from None
@@ -267,6 +277,7 @@ class Snapshots:
     def save(self, result: ZoneResult) -> None:
         """Called before a zone's first write. Raises MailsteadError."""
         with self._lock:
+            history = _history()
             self.taken = self.taken or history.moment(self._directory)
             snapshot = history.Snapshot(
                 zone=result.task.name,

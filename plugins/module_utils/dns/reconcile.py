@@ -12,12 +12,11 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine, undo
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import compose, engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import Collector, check_targets, check_wants
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.history import Snapshot
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import (
     RefusedError,
     UnclearError,
@@ -26,7 +25,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider impor
     ZoneProvider,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
 WORKERS = 8
 #: How often a zone is read again after a write whose outcome is unclear or that came too late.
@@ -39,12 +38,21 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What is wanted in a zone. yields: see Options; notes: what a person should know about it."""
+
+    wants: Sequence[Want]
+    foreign: ForeignPolicy
+    yields: FrozenSet[str] = frozenset()
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ZoneTask:
     """A zone to bring in line: name in canonical form, id optional, the full wanted set, the zone's foreign policy.
 
-    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). back_to: a saved
-    state and all later ones; with it, what is wanted is worked out from what stands there (see :mod:`.undo`), and wants and
-    foreign do not matter.
+    confirmed: whether a person has confirmed, by the zone's name, that all of it is ours (mode zone). goal: works out what
+    is wanted from the records that stand there; with it, wants and foreign do not matter.
     """
 
     name: str
@@ -52,7 +60,7 @@ class ZoneTask:
     id: str = ""
     foreign: ForeignPolicy = field(default_factory=ForeignPolicy)
     confirmed: bool = False
-    back_to: Tuple[Snapshot, ...] = ()
+    goal: Optional[Callable[[Sequence[Have]], Goal]] = None
 
 
 @dataclass
@@ -173,10 +181,10 @@ def _zone_options(options: Options, task: ZoneTask, zone: Zone, records: Sequenc
 
 def _goal(task: ZoneTask, records: Sequence[Have], options: Options) -> Tuple[Sequence[Want], Options, Sequence[str]]:
     """What is wanted in a zone, by which options, and what a person should know about it."""
-    if not task.back_to:
+    if task.goal is None:
         return task.wants, options, ()
-    back = undo.undo(task.back_to[0], task.back_to[1:], records)
-    return back.wants, options.for_zone(foreign=undo.FOREIGN, yields=back.yields), back.notes
+    goal = task.goal(records)
+    return goal.wants, options.for_zone(foreign=goal.foreign, yields=goal.yields), goal.notes
 
 
 def _examine(provider: ZoneProvider, task: ZoneTask, zone: Zone, options: Options, phases: Sequence[str]) -> ZoneResult:

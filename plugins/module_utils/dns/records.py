@@ -13,7 +13,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Fetch
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
 #: Time to live that a provider's "automatic" stands for, in seconds.
 AUTO_TTL = 300

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, List, Optional, Sequence
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import halves
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import ADDRESS_LIKE
@@ -23,8 +22,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.history import
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Group, group_of
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.lineage import Lineage, names_of, trace
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import SINGLE_KINDS
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import Goal
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Mark, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 #: Both owners' records stand side by side, or in one where there can only be one; nobody's are replaced.
 FOREIGN = ForeignPolicy(spf="merge", mx="merge", dmarc="merge", caa="merge", other="merge")
@@ -33,22 +33,13 @@ _PHASES = {"A": "address", "AAAA": "address", "CNAME": "address", "TLSA": "certi
 _ROLE = "restored"
 
 
-@dataclass(frozen=True)
-class Undo:
-    """wants: all that is to stand there of ours, and others' records to be put back. yields: ids of present records that
-    are wholly ours to replace, whatever their mark says: what is others' in them an undo of ours had put there.
-    notes: what does not come back, and why."""
-
-    wants: Tuple[Want, ...]
-    yields: FrozenSet[str]
-    notes: Tuple[str, ...]
-
-
-def undo(point: Snapshot, later: Sequence[Snapshot], live: Sequence[Have]) -> Undo:
+def undo(point: Snapshot, later: Sequence[Snapshot], live: Sequence[Have]) -> Goal:
     """What is wanted to bring a zone back to a point.
 
     point: the state to go back to. later: the snapshots after it, oldest first; those of other instances do not matter.
-    live: all records of the zone now. An undone undo is a point like any other.
+    live: all records of the zone now. An undone undo is a point like any other. The goal holds all that is to stand there
+    of ours, and others' records to be put back; it yields records that are wholly ours to replace, whatever their mark
+    says, because what is others' in them an undo of ours had put there; its notes say what does not come back, and why.
     """
     chain = [point, *(s for s in later if s.instance == point.instance)]
     lines = trace(chain, live)
@@ -81,7 +72,7 @@ class _Zone:
     def _mark(self, record: Have) -> Optional[Mark]:
         return record.mark(self._point.instance)
 
-    def result(self) -> Undo:
+    def result(self) -> Goal:
         own: Dict[Group, List[Lineage]] = defaultdict(list)
         lost: Dict[Group, List[Lineage]] = defaultdict(list)
         for line in self._lines:
@@ -100,7 +91,7 @@ class _Zone:
             if group[2] not in halves.KINDS:
                 for line in own[group]:
                     self._ours(line)
-        return Undo(tuple(self._wants), self._yields, tuple(dict.fromkeys(self._notes)))
+        return Goal(tuple(self._wants), FOREIGN, self._yields, tuple(dict.fromkeys(self._notes)))
 
     def _is_lost(self, line: Lineage) -> bool:
         """Whether somebody's record is not in their hands any more, by our doing."""

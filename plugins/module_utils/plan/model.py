@@ -15,9 +15,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Optional, Tuple, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
-#: The order in which records are published. A record of a later phase is neither created nor deleted by a run
-#: through an earlier one.
-PHASES: Tuple[str, ...] = ("address", "identity", "keys", "policy", "certificate", "delivery")
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 #: Algorithms in the words of the intent, with the letter that ends a selector.
 DKIM_ALGORITHMS = {"rsa-2048": "r", "rsa-4096": "r", "ed25519": "e"}
@@ -57,17 +55,6 @@ class Record:
 
 
 @dataclass(frozen=True)
-class ForeignPolicy:
-    """What to do with somebody else's record at a name where we want to publish: merge, adopt, replace or fail."""
-
-    spf: str = "merge"
-    mx: str = "fail"
-    dmarc: str = "fail"
-    caa: str = "merge"
-    other: str = "fail"
-
-
-@dataclass(frozen=True)
 class ZonePlan:
     """A zone, the provider that serves it and the records wanted in it (sorted by phase, name, type, content).
 
@@ -77,7 +64,7 @@ class ZonePlan:
     name: str
     provider: str
     records: Tuple[Record, ...]
-    foreign: ForeignPolicy = ForeignPolicy()
+    foreign: ForeignPolicy = dataclasses.field(default_factory=ForeignPolicy)
     options: Tuple[Tuple[str, str], ...] = ()
 
 

@@ -9,13 +9,13 @@ from typing import Iterable, List, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DKIM_ALGORITHMS,
-    PHASES,
     Deferred,
     DomainPlan,
     EdgePlan,
     HomePlan,
     Record,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 TTL = 3600
 #: A sender re-reads a policy when the id changes: the id must not be the thing that is cached longest.

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, MailPlan, Record, ZonePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, Record, ZonePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
     reconcile,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 from lab.twins.cloudflare import Twin, TwinConfig
 from lab.twins.cloudflare.faults import ConnectionDroppedError

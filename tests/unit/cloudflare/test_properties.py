@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Mark, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,7 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneResult
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

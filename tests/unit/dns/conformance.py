@@ -23,7 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider impor
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneResult, ZoneTask, reconcile
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

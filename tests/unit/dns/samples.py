@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import CODES
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want, ZoneDiff
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 ZONE = "example.com"
 HOST = "mail.example.com"

@@ -30,7 +30,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views im
     questions,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

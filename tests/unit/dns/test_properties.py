@@ -14,7 +14,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import G
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Group, group_of, policy_field
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import SINGLE_KINDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

@@ -20,7 +20,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
     stage_phases,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
 from tests.unit.dns.memory_host import MemoryHost, lost, refused, somebody_empties, somebody_puts, unheard
 

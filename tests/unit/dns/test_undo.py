@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Mark
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 from tests.unit.dns.undo_world import ZONE, World, have, want
 

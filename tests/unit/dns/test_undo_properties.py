@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.halves import KINDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import group_of
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Want
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 

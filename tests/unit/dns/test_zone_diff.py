@@ -10,7 +10,7 @@ import difflib
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import diff
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 ZONE = "example.com"
 HOST = f"mail.{ZONE}"

@@ -12,9 +12,10 @@ from typing import Any
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.history import Snapshot
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import Goal
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want, ZoneDiff
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.undo import FOREIGN, Undo, undo
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import ForeignPolicy
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.undo import FOREIGN, undo
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import ForeignPolicy
 
 from tests.unit.cloudflare.support import want
 
@@ -66,10 +67,10 @@ class World:
         """One run of ours; only: which of its changes come to be (a run that was cut short)."""
         return self._run(wants, Options(foreign=foreign or ForeignPolicy(), allow=ALLOW, mode="owned"), only)
 
-    def plan_undo(self, point: int) -> Undo:
+    def plan_undo(self, point: int) -> Goal:
         return undo(self.history[point], self.history[point + 1 :], self.records)
 
-    def undo(self, point: int, only: Callable[[Change], bool] = bool) -> tuple[ZoneDiff, Undo]:
+    def undo(self, point: int, only: Callable[[Change], bool] = bool) -> tuple[ZoneDiff, Goal]:
         back = self.plan_undo(point)
         options = Options(foreign=FOREIGN, allow=ALLOW, yields=back.yields)
         return self._run(back.wants, options, only), back

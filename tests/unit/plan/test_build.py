@@ -10,7 +10,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan, sts_policy
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, MailPlan, from_data, to_data
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, facts_from, resolve
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,8 +9,9 @@ import dataclasses
 
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import PHASES, MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.order import STEPS, order, stages, sts_policies
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
 
 from tests.unit.examples import plan_a

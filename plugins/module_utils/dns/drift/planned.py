@@ -8,13 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List
 
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
-    PHASES,
-    MailPlan,
-    Record,
-    ZonePlan,
-    to_data,
-)
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, Record, ZonePlan, to_data
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, resolve
 
 
