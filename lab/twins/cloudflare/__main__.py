@@ -40,6 +40,7 @@ def build(config: TwinConfig) -> Twin:
         store,
         load=store.load if store else None,
         importer=publisher.import_bodies if publisher else None,
+        account_store=store,
     )
     for state in twin.zones.values():
         if publisher:

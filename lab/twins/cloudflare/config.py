@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .email.options import DEFAULTS, EmailOptions
+
 PLANS = ("free", "pro", "business", "enterprise")
 #: Permission groups by the level they are given at, named as the dashboard does; a scope is "<group>:Read" or ":Edit".
 PERMISSION_GROUPS = {
@@ -29,6 +31,8 @@ PERMISSION_GROUPS = {
     "Access: Apps and Policies": "account",
     "Access: Service Tokens": "account",
     "Workers Scripts": "account",
+    "Analytics": "zone",
+    "Account Settings": "account",
     "API Tokens": "user",
     "Account API Tokens": "account",
 }
@@ -80,8 +84,8 @@ class Zone:
     """A zone and what a test may want different about it.
 
     record_quota: 0 is the plan's; mx_priority: ``top`` or ``both`` (beside content, or in ``data`` as well);
-    email_routing: off, unlocked or locked (its MX and SPF exist; locked ones cannot be changed, and MX writes are
-    refused with email_routing_code); import_from_dns: with a DNS target and no saved state, start from what is served;
+    email_routing: off, unlocked or locked at the start (its records exist; locked ones cannot be changed, and MX writes
+    are refused with email_routing_code); import_from_dns: with a DNS target and no saved state, start from what is served;
     legacy_fields: records also hold ``locked``, ``zone_id`` and ``zone_name``, which the API gave back for years;
     records: bodies as for POST, plus ``meta``, used when nothing was saved; scannable: bodies of what a scan finds at the
     zone's previous servers.
@@ -186,7 +190,8 @@ class Fault:
 class TwinConfig:
     """Everything. latency_ms: added to each answer; faults: planned from the start, in order; strict: refuse unknown fields
     and parameters; error_pointers: tell in ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057;
-    state_dir: where records survive a restart; control_token: opens the twin's own control endpoints (see control.py)."""
+    state_dir: where records survive a restart; control_token: opens the twin's own control endpoints (see control.py);
+    email: what the mail products do where reports disagree."""
 
     zones: tuple[Zone, ...] = ()
     tokens: tuple[Token, ...] = ()
@@ -204,6 +209,7 @@ class TwinConfig:
     duplicate_code: int = 81058
     state_dir: str = ""
     control_token: str = ""
+    email: EmailOptions = DEFAULTS
 
     @classmethod
     def from_data(cls, data: Any) -> TwinConfig:
@@ -293,6 +299,8 @@ def _check(config: TwinConfig) -> None:
         for name in token.zones:
             if name != "*" and name not in names:
                 raise ConfigError(f"{where}.zones: {name} is no zone of this configuration")
+    for mistake in config.email.mistakes():
+        raise ConfigError(f"config.email.{mistake}")
     if config.duplicate_code not in (81057, 81058):
         raise ConfigError("config.duplicate_code: 81057 or 81058")
     if bool(config.tls_cert) != bool(config.tls_key):

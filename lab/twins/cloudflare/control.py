@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .config import DNSSEC_STATES, ConfigError, Fault
+from .email import control as email
 from .response import LABEL, Response, envelope
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Control:
 
     def _command(self, method: str, words: list[str], body: Any) -> Response:
         twin, simple = self._twin, (method, "/".join(words))
+        found = self._email(method, words, body)
+        if found is not None:
+            return envelope(found)
         if simple == ("GET", "log"):
             entries = [entry.to_json() for entry in twin.log.entries]
             return envelope({"connections": twin.log.connections, "requests": entries})
@@ -77,6 +81,15 @@ class Control:
         else:
             raise errors.no_route(PREFIX + "/".join(words))
         return envelope({})
+
+    def _email(self, method: str, words: list[str], body: Any) -> Any:
+        """What the mail products have to say to it, if anything."""
+        if words[0] == "email":
+            return email.account(self._twin.products, method, words[1:], body)
+        if words[0] == "zones" and words[2:3] == ["email"]:
+            self._zone(words[1])
+            return email.zone(self._twin.email(words[1]), method, words[3:], body)
+        return None
 
     def _plan_faults(self, script: list[Any]) -> None:
         """One fault or a script of them, all or none."""

@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import errors
-from .auth import Authenticator, Caller
+from .access import Access, Handler, Request, Table, caller_of
+from .auth import Authenticator
 from .config import TwinConfig, Zone
 from .export import bind_file
 from .faults import Faults
 from .importing import bodies as imported_bodies
 from .importing import read_form
-from .products import FILTERS, LISTINGS, Listing, permission_groups, routing_json
+from .products import FILTERS, LISTINGS, Listing, permission_groups
 from .query import (
     RECORD_PARAMETERS,
     ZONE_PARAMETERS,
-    check_parameters,
     combine,
     direction,
     name_matches,
@@ -36,26 +35,9 @@ BASE = "/client/v4"
 _ID = "([0-9a-f]{32})"
 
 
-@dataclass
-class Request:
-    """A request as the handlers see it: path below BASE, header names in lower case, body already JSON or None (bytes for
-    an import)."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any = None
-    caller: Caller | None = None
-    operations: int = 0
-    rate_headers: dict[str, str] = field(default_factory=dict)
-
-
-Handler = Callable[..., Response]
-
-
-class Handlers:
-    """The endpoints over the zones. routes: a pattern for the path below BASE and the handlers by method."""
+class Handlers(Access):
+    """The endpoints over the zones. routes: a pattern for the path below BASE and the handlers by method; more: those of
+    other products."""
 
     def __init__(
         self,
@@ -64,15 +46,17 @@ class Handlers:
         auth: Authenticator,
         faults: Faults,
         clock: Callable[[], str],
+        more: Table | None = None,
     ) -> None:
-        self.config, self.zones, self.faults = config, zones, faults
+        super().__init__(config, zones)
+        self.faults = faults
         self._auth, self._clock = auth, clock
         self.routes = [
             (re.compile(path.replace("{id}", _ID)), handlers)
-            for path, handlers in (*self._table().items(), *self._product_table().items())
+            for path, handlers in (*self._table().items(), *self._product_table().items(), *(more or {}).items())
         ]
 
-    def _table(self) -> dict[str, dict[str, Handler]]:
+    def _table(self) -> Table:
         return {
             "/user/tokens/verify": {"GET": self._verify_user},
             "/accounts/{id}/tokens/verify": {"GET": self._verify_account},
@@ -104,25 +88,8 @@ class Handlers:
             },
         }
 
-    def _product_table(self) -> dict[str, dict[str, Handler]]:
-        table: dict[str, dict[str, Handler]] = {"/zones/{id}/email/routing": {"GET": self._routing}}
-        table.update({listing.path: {"GET": self._listing(listing)} for listing in LISTINGS})
-        return table
-
-    def _state(self, request: Request, zone_id: str, *scopes: str) -> ZoneState:
-        """The zone, if the caller sees it and has one of the scopes; otherwise the API's one answer to both."""
-        caller = _caller(request)
-        state = self.zones.get(zone_id)
-        if state is None or not caller.sees(state.zone):
-            # Whether a zone exists is not told to a token that does not cover it.
-            if request.path == f"/zones/{zone_id}":
-                raise errors.unauthorized_resource()
-            raise errors.authentication_error()
-        caller.need(*scopes)
-        return state
-
-    def _known(self, request: Request, known: Iterable[str] = ()) -> None:
-        check_parameters(request.query, known, self.config.strict)
+    def _product_table(self) -> Table:
+        return {listing.path: {"GET": self._listing(listing)} for listing in LISTINGS}
 
     # -- tokens ------------------------------------------------------------------------------------------------------
 
@@ -134,14 +101,8 @@ class Handlers:
         result, messages = self._auth.verify(request.headers, account)
         return envelope(result, messages=messages)
 
-    def _account(self, request: Request, account: str, *scopes: str) -> None:
-        """Raises ApiError unless it is the account and the caller has one of the scopes."""
-        if account != self.config.account.id:
-            raise errors.unauthorized_resource()
-        _caller(request).need(*scopes)
-
     def _user_groups(self, request: Request) -> Response:
-        _caller(request).need("API Tokens:Read")
+        caller_of(request).need("API Tokens:Read")
         return self._groups(request, permission_groups(None))
 
     def _account_groups(self, request: Request, account: str) -> Response:
@@ -162,10 +123,7 @@ class Handlers:
 
     def _listing(self, listing: Listing) -> Handler:
         def handle(request: Request, wanted: str) -> Response:
-            if listing.of_zone:
-                self._state(request, wanted, f"{listing.group}:Read")
-            else:
-                self._account(request, wanted, f"{listing.group}:Read")
+            self._account(request, wanted, f"{listing.group}:Read")
             self._known(request, FILTERS)
             nothing: list[dict[str, Any]] = []
             page, info = paginate(nothing, request.query, default=20, low=1, high=listing.largest)
@@ -173,14 +131,10 @@ class Handlers:
 
         return handle
 
-    def _routing(self, request: Request, zone_id: str) -> Response:
-        state = self._state(request, zone_id, "Zone Settings:Read")
-        return envelope(routing_json(state.zone, state.created_on))
-
     # -- zones -------------------------------------------------------------------------------------------------------
 
     def _zones(self, request: Request) -> Response:
-        caller = _caller(request)
+        caller = caller_of(request)
         caller.need("Zone:Read")
         query = request.query
         self._known(request, ZONE_PARAMETERS)
@@ -214,7 +168,7 @@ class Handlers:
 
     def _zone(self, request: Request, zone_id: str) -> Response:
         state = self._state(request, zone_id, "Zone:Read")
-        return envelope(zone_json(state, _caller(request), self.config.account))
+        return envelope(zone_json(state, caller_of(request), self.config.account))
 
     def _settings(self, request: Request, zone_id: str) -> Response:
         return envelope(self._state(request, zone_id, "DNS:Read", "Zone DNS Settings:Read").settings)
@@ -318,9 +272,3 @@ class Handlers:
         state = self._state(request, zone_id, "DNS:Edit")
         body = request.body if isinstance(request.body, dict) else {}
         return envelope(state.review(body.get("accepts", []), body.get("rejects", [])))
-
-
-def _caller(request: Request) -> Caller:
-    if request.caller is None:
-        raise errors.missing_credentials()
-    return request.caller

@@ -52,11 +52,12 @@ class Working:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of one zone. duplicate_code: 81058 or 81057."""
+    """The rules of one zone. duplicate_code: 81058 or 81057; locked: names whose MX a product of mail writes alone."""
 
     zone: Zone
     limits: Limits
     duplicate_code: int = 81058
+    locked: frozenset[str] = frozenset()
 
     def add(self, working: Working, record: Record) -> None:
         """Put a new record in. Raises ApiError and leaves the copy as it was."""
@@ -79,8 +80,7 @@ class Rules:
         working.remove(record)
 
     def _managed(self, record: Record) -> None:
-        locked_mx = record.type == "MX" and record.name == self.zone.name and self.zone.email_routing == "locked"
-        if locked_mx or (record.read_only and record.type == "MX"):
+        if record.type == "MX" and (record.name in self.locked or record.read_only):
             raise errors.mx_managed(self.zone.email_routing_code)
         if record.read_only:
             raise errors.read_only_record()

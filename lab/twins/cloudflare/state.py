@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import errors
 from .config import TwinConfig, Zone, stable_id
 from .dnssec import Dnssec, Key
+from .email import domains
+from .email.model import MailState
 from .records import Limits, Reader, Record, record_id
 from .rules import Rules, Working
 
 #: The order in which a batch runs, whatever the order in the body (reference, §1.3).
 BATCH_ORDER = ("deletes", "patches", "puts", "posts")
+
+T = TypeVar("T")
 
 
 class PublishError(Exception):
@@ -66,7 +71,11 @@ class ZoneState:
         self.dnssec = Dnssec(zone.name, zone.dnssec, self.created_on, key)
         self.settings: dict[str, Any] = default_settings(zone)
         self._config, self._publisher, self._store, self._clock = config, publisher, store, clock
-        self._rules = Rules(zone, self.limits, config.duplicate_code)
+        self.mail = MailState.new(stable_id("catch-all", zone.name), self.created_on)
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(self.zone, self.limits, self._config.duplicate_code, self.mail.locked_names)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -174,14 +183,14 @@ class ZoneState:
         with self.lock:
             key = self._publisher.key_of(self.zone) if self._publisher else None
             self.dnssec.change(body, self._clock(), key or Key.made_up(self.zone.name))
-            self._save()
+            self.save()
             return self.dnssec
 
     def activate_dnssec(self) -> None:
         """As if the registrar now had the DS."""
         with self.lock:
             self.dnssec.activate(self._clock())
-            self._save()
+            self.save()
 
     def set_dnssec(self, status: str) -> None:
         """Bring DNSSEC into a state that only the provider reaches (``error``, ``pending-disabled``)."""
@@ -189,13 +198,13 @@ class ZoneState:
             if self.dnssec.key is None:
                 self.dnssec.key = Key.made_up(self.zone.name)
             self.dnssec.status, self.dnssec.modified_on = status, self._clock()
-            self._save()
+            self.save()
 
     def change_settings(self, body: Any) -> dict[str, Any]:
         """PATCH of ``dns_settings``. Raises ApiError for a field the endpoint does not have."""
         with self.lock:
             self.settings = merge_settings(self.settings, body)
-            self._save()
+            self.save()
             return self.settings
 
     # -- starting ----------------------------------------------------------------------------------------------------
@@ -206,14 +215,12 @@ class ZoneState:
         for body in [*self.zone.records, *imported]:
             fields = {name: value for name, value in body.items() if name != "meta"}
             record = reader.create(fields, dict(body.get("meta", {})))
-            # Managed records are refused to clients, not to the service that made them.
-            unmanaged = Rules(_unlocked(self.zone), self.limits, self._config.duplicate_code)
             if record.read_only:
                 working.put(record)
             else:
-                unmanaged.add(working, record)
-        self._put_routing_records(working)
+                self._rules.add(working, record)
         with self.lock:
+            self._start_routing(working)
             self.records = working.records
 
     def use_server_key(self) -> None:
@@ -222,7 +229,7 @@ class ZoneState:
             key = self._publisher.key_of(self.zone) if self._publisher else None
             if key is not None and self.dnssec.status != "disabled":
                 self.dnssec.key = key
-                self._save()
+                self.save()
 
     def reconfigure(self, **changes: Any) -> None:
         """Change the zone's configuration while it runs (plan, email_routing, mx_priority, …), for tests.
@@ -232,13 +239,26 @@ class ZoneState:
         with self.lock:
             self.zone = dataclasses.replace(self.zone, **changes)
             self.limits = Limits.of(self.zone)
-            self._rules = Rules(self.zone, self.limits, self._config.duplicate_code)
             if "email_routing" in changes:
                 working = Working(self.records)
-                for record in [r for r in self.records.values() if r.meta.get("email_routing")]:
-                    working.remove(record)
-                self._put_routing_records(working)
+                for domain in list(self.mail.domains):
+                    domains.disable(self.mail, working, domain)
+                self._start_routing(working)
                 self._commit(working)
+
+    def change_mail(self, change: Callable[[Working, Reader], T]) -> T:
+        """A change that a mail product makes to its own state and to records, past the rules for clients; whole or not
+        at all. Raises what change raises."""
+        with self.lock:
+            working, before = Working(self.records), copy.deepcopy(self.mail)
+            try:
+                result = change(working, self._reader())
+                self.mail.modified = self._clock()
+                self._commit(working)
+            except Exception:
+                self.mail = before
+                raise
+            return result
 
     def set_meta(self, wanted: str, **meta: Any) -> None:
         """Set entries of a record's ``meta`` (``read_only=True``), which no client can."""
@@ -255,10 +275,14 @@ class ZoneState:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _put_routing_records(self, working: Working) -> None:
-        meta = {"email_routing": True, "read_only": self.zone.email_routing == "locked"}
-        for body in routing_records(self.zone):
-            working.put(self._reader().create(body, meta))
+    def _start_routing(self, working: Working) -> None:
+        """Email Routing as the zone is configured, whatever else is there."""
+        if self.zone.email_routing == "off":
+            return
+        anything = dataclasses.replace(self._config.email, foreign_mx="beside", spf="beside")
+        domains.enable(self.mail, working, self._reader(), self.zone.name, anything)
+        if self.zone.email_routing == "unlocked":
+            domains.unlock(self.mail, working, self.zone.name)
 
     def _reader(self) -> Reader:
         return Reader(self.zone, self.limits, self._clock(), lenient=not self._config.strict)
@@ -287,33 +311,12 @@ class ZoneState:
         if self._publisher is not None:
             self._publisher.publish(self.zone, self.records, working.records)
         self.records = working.records
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Keep what was changed past this class's methods."""
         if self._store is not None:
             self._store.save(self)
-
-
-def _unlocked(zone: Zone) -> Zone:
-    return Zone(name=zone.name, plan=zone.plan)
-
-
-def routing_records(zone: Zone) -> list[dict[str, Any]]:
-    """What Email Routing puts into a zone: three MX with priorities of its own choice, SPF (reference, §1.6)."""
-    if zone.email_routing == "off":
-        return []
-    digest = bytes.fromhex(stable_id("routing", zone.name))
-    bodies: list[dict[str, Any]] = [
-        {
-            "type": "MX",
-            "name": "@",
-            "content": f"route{n}.mx.cloudflare.net",
-            "priority": 1 + (digest[n] % 33) + 33 * (n - 1),
-        }
-        for n in (1, 2, 3)
-    ]
-    bodies.append({"type": "TXT", "name": "@", "content": '"v=spf1 include:_spf.mx.cloudflare.net ~all"'})
-    return bodies
 
 
 def read_batch(body: Any) -> dict[str, list[Any]]:

@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records on disk, one JSON file per zone, so that a restarted twin still has them."""
+"""Zones and the account on disk, one JSON file each, so that a restarted twin still has them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from .dnssec import Key
+from .email.model import MailState
 from .rdata import Value
 from .records import Record
 from .state import ZoneState
 
+#: No zone has a name without a dot.
+ACCOUNT = "account.json"
+
 
 class FileStore:
-    """Files ``<directory>/<zone>.json``, replaced as a whole. Raises OSError."""
+    """Files ``<directory>/<zone>.json`` and ``account.json``, replaced as a whole. Raises OSError."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -30,8 +34,23 @@ class FileStore:
             "dnssec": dataclasses.asdict(zone.dnssec),
             "settings": zone.settings,
             "records": [dataclasses.asdict(record) for record in zone.records.values()],
+            "mail": zone.mail.to_data(),
         }
-        path = self._path(zone.zone.name)
+        self._write(self._path(zone.zone.name), data)
+
+    def save_account(self, data: dict[str, Any]) -> None:
+        """What the mail products keep of the account (email/account.py)."""
+        self._write(self._directory / ACCOUNT, data)
+
+    def load_account(self) -> dict[str, Any] | None:
+        try:
+            loaded: dict[str, Any] = json.loads((self._directory / ACCOUNT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return loaded
+
+    @staticmethod
+    def _write(path: Path, data: dict[str, Any]) -> None:
         temporary = path.with_suffix(".new")
         with temporary.open("w", encoding="utf-8") as file:
             json.dump(data, file, indent=1)
@@ -48,6 +67,8 @@ class FileStore:
         records = [_record(item) for item in data["records"]]
         zone.restore({record.id: record for record in records})
         zone.settings = data["settings"]
+        if "mail" in data:
+            zone.mail = MailState.from_data(data["mail"])
         saved = data["dnssec"]
         key = saved.pop("key")
         for name, value in saved.items():

@@ -13,20 +13,24 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import errors
+from .access import Request
 from .auth import Authenticator
 from .config import TwinConfig, Zone
 from .control import PREFIX as CONTROL
 from .control import Control
+from .email.account import AccountStore
+from .email.mixin import EmailMixin
+from .email.product import EmailProducts
 from .faults import ConnectionDroppedError, Entry, Faults, RateLimiter, RequestLog
-from .handlers import BASE, Handlers, Request
+from .handlers import BASE, Handlers
 from .response import LABEL, Response, envelope
 from .state import Publisher, PublishError, Store, ZoneState, utc_now
 
 
-class Twin:
+class Twin(EmailMixin):
     """A stand-in for the Cloudflare API's zones, records, DNSSEC and token endpoints (handlers.py). Thread-safe.
 
-    publisher brings changes into DNS, store keeps them; both are optional. importer gives the record bodies that DNS
+    publisher brings changes into DNS, store and account_store keep them; all are optional. importer gives the record bodies that DNS
     already serves, for zones configured so and without saved state. clock is RFC 3339 text, monotonic is seconds.
     """
 
@@ -37,6 +41,7 @@ class Twin:
         store: Store | None = None,
         load: Callable[[ZoneState], bool] | None = None,
         importer: Callable[[Zone], Iterable[dict[str, Any]]] | None = None,
+        account_store: AccountStore | None = None,
         clock: Callable[[], str] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,7 +59,8 @@ class Twin:
         self._limiter = RateLimiter(config.rate_limit, monotonic)
         self._control = Control(self)
         self._pause = threading.Event()
-        self._handlers = Handlers(config, self.zones, self._auth, self.faults, clock)
+        self.products = EmailProducts(config, self.zones, clock, account_store)
+        self._handlers = Handlers(config, self.zones, self._auth, self.faults, clock, self.products.table)
 
     def zone(self, name: str) -> ZoneState:
         """A zone by its name, for tests. Raises KeyError."""
@@ -143,9 +149,9 @@ class Twin:
             handler = handlers.get(request.method)
             if handler is None:
                 raise errors.method_not_allowed()
-            if request.path.endswith("/import"):
+            if request.path.endswith("/import") or _content_type(request).startswith("multipart/"):
                 request.body = body
-            elif request.method in ("POST", "PUT", "PATCH"):
+            elif request.method != "GET" and body not in (None, b"", ""):
                 request.body = _json(body)
             return handler(request, *match.groups())
         raise errors.no_route(full_path)
@@ -158,6 +164,10 @@ def _planned(status: int, retry_after: float, html: bool) -> Response:
         return Response(status, {"Content-Type": "text/html; charset=UTF-8"}, None, page)
     error = errors.rate_limited(retry_after) if status == 429 else errors.server_error(status)
     return envelope(None, error=error)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
 
 
 def _json(body: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def mistakes(response: Response, method: str, path: str) -> list[str]:
 def test_every_path_of_the_twin_is_documented(api: Api) -> None:
     described = {operation_shape(operation) for operation in shapes.documented().operations}
     for pattern, handlers in api.twin._handlers.routes:
-        path = pattern.pattern.replace("([0-9a-f]{32})", "{}")
+        path = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "{}", pattern.pattern)
         if not path.endswith("/export"):  # a text, no JSON
             assert {f"{method} {path}" for method in handlers} <= described
 

@@ -200,7 +200,7 @@ def test_records_survive_a_restart(tmp_path: Path) -> None:
     first.call("PATCH", f"/client/v4/zones/{first.zone_id}/dnssec", {"status": "active"})
     first.call("PATCH", f"/client/v4/zones/{first.zone_id}/dns_settings", {"ns_ttl": 3600})
     second = Api(Twin(config, store=store, load=store.load))
-    assert second.list() == first.list() and len(second.list()) == len(posts) + 4
+    assert second.list() == first.list() and len(second.list()) == len(posts) + 5
     for path in ("dnssec", "dns_settings"):
         url = f"/client/v4/zones/{first.zone_id}/{path}"
         assert second.call("GET", url).json["result"] == first.call("GET", url).json["result"]

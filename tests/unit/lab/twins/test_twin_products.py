@@ -16,7 +16,7 @@ from tests.unit.lab.twins.conftest import BASE, TOKEN, Api, codes
 
 
 def path_of(api: Api, listing: Listing) -> str:
-    return BASE + listing.path.replace("{id}", api.zone_id if listing.of_zone else api.twin.config.account.id)
+    return BASE + listing.path.replace("{id}", api.twin.config.account.id)
 
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda x: x.path)
@@ -33,20 +33,8 @@ def test_every_list_needs_its_own_permission(make: Callable[..., Twin], listing:
 
 def test_another_account_is_not_the_tokens(api: Api) -> None:
     for listing in LISTINGS:
-        if not listing.of_zone:
-            path = BASE + listing.path.replace("{id}", "0" * 32)
-            assert codes(api.call("GET", path)) == [9109]
-
-
-def test_routing_follows_the_zones_state(make: Callable[..., Twin]) -> None:
-    api = Api(make(tokens=[{"token": TOKEN, "scopes": ["Zone Settings:Read"]}]))
-    path = f"{BASE}/zones/{api.zone_id}/email/routing"
-    found = []
-    for state in ("off", "unlocked", "locked"):
-        api.twin.zone("example.com").reconfigure(email_routing=state)
-        result = api.call("GET", path).json["result"]
-        found.append((result["enabled"], result["status"]))
-    assert found == [(False, "unconfigured"), (True, "unlocked"), (True, "ready")]
+        path = BASE + listing.path.replace("{id}", "0" * 32)
+        assert codes(api.call("GET", path)) == [9109]
 
 
 def test_permission_groups_of_the_user_and_the_account(make: Callable[..., Twin]) -> None:
