@@ -28,6 +28,8 @@ CODES: Dict[str, str] = {
     "MS-ER-016": "Two entries of one zone contradict each other, or a domain is not part of its zone.",
     "MS-ER-017": "The SPF record of the domain cannot be read, so switching could lose it. Mend it first.",
     "MS-ER-018": "A record that is to go is kept by another product of Cloudflare.",
+    "MS-ER-019": "The SPF record that also authorises the service would need more look-ups than receivers do.",
+    "MS-ER-021": "Switching off a zone would also end routing of its sub-domains. List them as disabled, too.",
     # The token
     "MS-ER-020": "The token lacks a permission that Email Routing needs. The message names it as the dashboard does.",
 }

@@ -198,9 +198,9 @@ def _unverified(ledger: _Ledger, want: Wanted) -> bool:
 def _hold(ledger: _Ledger, want: Wanted, mine: Sequence[Rule], others: Sequence[Rule]) -> None:
     """A rule that cannot be written yet. What is there stays, but a rule of ours is switched off if that is wanted."""
     desired = _desired(ledger, want)
-    if others and not all(r.effect == desired.effect for r in others):
-        if not _give_way(ledger, want, desired, others):
-            return
+    same = all(r.effect == desired.effect for r in others)
+    if not same and not _give_way(ledger, want, desired, others):
+        return
     if want.enabled is not False:
         ledger.waiting.append(Waiting(want.address, want.target))
     for rule in mine[:1]:
