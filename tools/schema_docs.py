@@ -11,12 +11,13 @@ from pathlib import Path
 from tools import generated  # first: it makes the collection importable
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import json_schema  # isort: skip
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles  # isort: skip
 
 TARGET = generated.ROOT / "docs/intent.schema.json"
 
 
 def wanted() -> dict[Path, str]:
-    return {TARGET: json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"}
+    return {TARGET: json.dumps(json_schema(profiles()), indent=2, ensure_ascii=False) + "\n"}
 
 
 if __name__ == "__main__":

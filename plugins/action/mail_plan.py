@@ -18,6 +18,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import SECRETS as PTR_SECRETS
 from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory, origin
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -49,7 +50,7 @@ class ActionModule(ActionBase):
         inventory = Inventory(variables, self._templar, self._loader)
         raw = inventory.raw_intent()
         try:
-            intent = read_intent(raw, origin)
+            intent = read_intent(raw, origin, profiles())
             if inventory.problems:
                 raise MailsteadError(inventory.problems)
             plan = build_plan(intent)

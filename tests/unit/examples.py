@@ -9,6 +9,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.model impor
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 
 #: Example A of the interface: self-hosted, home server, public edge.
 DOMAIN_A: dict[str, Any] = {
@@ -19,6 +20,19 @@ DOMAIN_A: dict[str, Any] = {
     "dmarc": {"policy": "reject", "adkim": "s", "aspf": "r", "rua": "postmaster"},
     "mta_sts": "enforce",
     "accounts": [{"address": "rekord", "aliases": ["postmaster", "abuse"]}],
+}
+
+#: Example B: Email Routing in, Gmail out; nobody has a server.
+DOMAIN_B: dict[str, Any] = {
+    "name": "example.me",
+    "inbound": {
+        "provider": "cloudflare_email_routing",
+        "subaddressing": True,
+        "addresses": {"hi": "you@gmail.com", "alerts": {"worker": "alert-handler"}, "old": "drop"},
+        "catch_all": "you@gmail.com",
+    },
+    "outbound": {"provider": "gmail_personal", "account": "you@gmail.com", "send_as": ["hi"]},
+    "dmarc": {"policy": "auto"},
 }
 
 OPERATOR: dict[str, Any] = {
@@ -60,3 +74,12 @@ def intent_a() -> Intent:
 
 def plan_a() -> MailPlan:
     return build_plan(intent_a())
+
+
+def intent_b(**changes: Any) -> Intent:
+    """Example B, with some of the domain's words replaced; no host but those that look from outside."""
+    return read_intent(raw([{**DOMAIN_B, **changes}], hosts={}), profiles=profiles())
+
+
+def plan_b(**changes: Any) -> MailPlan:
+    return build_plan(intent_b(**changes))

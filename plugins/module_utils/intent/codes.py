@@ -32,4 +32,16 @@ CODES: Dict[str, str] = {
     "MS-INT-031": "A domain without a mailbox: nobody would read postmaster's mail (RFC 5321 §4.5.1).",
     "MS-INT-032": "A word of one provider is given to another. Leave it out, or correct the provider.",
     "MS-INT-033": "A zone is given to two DNS hosts, or a further DNS host is given none: the first one has the rest.",
+    "MS-INT-034": "A DMARC policy stricter than a declared sender allows: receivers would act on your own mail. `auto` takes the "
+    "strictest that all senders allow.",
+    "MS-INT-035": "A destination lies in a domain whose mail Email Routing takes: mail would go in circles.",
+    "MS-INT-036": "An address with a pattern. A routing service has literal addresses and one catch_all for the rest.",
+    "MS-INT-037": "An address stands in the list of another domain. Put it into the list of its own.",
+    "MS-INT-038": "More addresses or destinations than the service holds.",
+    "MS-INT-039": "Email Routing serves only zones that are at Cloudflare.",
+    "MS-INT-040": "An address is to be sent from and takes no mail: the provider's confirmation would never arrive.",
+    "MS-INT-041": "Two senders exclude each other: one publishes a DMARC policy under which the other's mail is refused.",
+    "MS-INT-042": "A provider is declared for a direction that it does not serve.",
+    "MS-INT-043": "An input of a provider is missing, unknown or malformed.",
+    "MS-INT-044": "Strict alignment with a sender that is aligned only relaxed: its mail would fail DMARC.",
 }

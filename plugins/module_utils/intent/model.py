@@ -8,6 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
+
+#: Our own mail server, and the routing service that has modules here. All other providers are profiles.
+OWN = "stalwart"
+ROUTING = "cloudflare_email_routing"
+
 
 @dataclass(frozen=True)
 class Account:
@@ -21,18 +27,60 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Where a routing service takes the mail of an address.
+
+    action: forward (target: a complete address), worker (target: its name) or drop. enabled: None means as soon as the
+    destination is verified. text: the user's own words, such as to whom the address was given.
+    """
+
+    action: str
+    target: str = ""
+    enabled: Optional[bool] = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """How a Worker is made: from one of our templates, or from a file of the user's. settings: JSON for a template."""
+
+    name: str
+    template: str = ""
+    file: str = ""
+    settings: str = "{}"
+
+
+@dataclass(frozen=True)
 class Inbound:
+    """Who owns the MX. host, edge: of our own server; the rest is for routing services.
+
+    addresses: complete ones. leaving: exchangers of an old provider that may go, as host patterns. subaddressing of our
+    own server stands at the domain.
+    """
+
     provider: str
     host: str = ""
     edge: Tuple[str, ...] = ()
+    addresses: Tuple[Tuple[str, Target], ...] = ()
+    catch_all: Optional[Target] = None
+    subaddressing: bool = True
+    leaving: Tuple[str, ...] = ()
+    workers: Tuple[Worker, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outbound:
-    """egress: the name of an edge, empty for the inbound one."""
+    """A sender. egress: the name of an edge, empty for the inbound one; the rest is for providers.
+
+    account: the login there. send_as: complete addresses. inputs: values only the user has, by the profile's names.
+    """
 
     provider: str
     egress: str = ""
+    account: str = ""
+    send_as: Tuple[str, ...] = ()
+    spf_authorize: bool = False
+    inputs: Tuple[Tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +117,23 @@ class Domain:
     subaddressing: bool
     #: Keys the user wrote, for telling a given value from a default.
     given: Tuple[str, ...] = ()
+    also: Tuple[Outbound, ...] = ()
+    #: Place in mail_domains, for messages.
+    position: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"mail_domains[{self.position}]"
+
+    @property
+    def routed(self) -> bool:
+        """Whether a routing service takes the domain's mail, so that it has no home."""
+        return self.inbound is not None and self.inbound.provider == ROUTING
+
+    @property
+    def senders(self) -> Tuple[Outbound, ...]:
+        """Everybody who sends in the domain's name, our own server included."""
+        return ((self.outbound,) if self.outbound else ()) + self.also
 
 
 @dataclass(frozen=True)
@@ -140,6 +205,16 @@ class Intent:
     operator: Operator
     domains: Tuple[Domain, ...]
     hosts: Tuple[Host, ...]
+    #: What is known of providers.
+    profiles: Tuple[Profile, ...] = ()
+
+    def profile(self, provider: str) -> Optional[Profile]:
+        return next((p for p in self.profiles if p.id == provider), None)
+
+    def sender_profiles(self, domain: Domain) -> Tuple[Tuple[Outbound, Profile], ...]:
+        """The senders of a domain beside our own server, each with its profile."""
+        found = ((s, self.profile(s.provider)) for s in domain.senders)
+        return tuple((s, p) for s, p in found if p is not None)
 
     def dns_of(self, zone: str) -> Dns:
         """Who serves a zone."""

@@ -105,6 +105,21 @@ class MailAddress(Shape):
 
 
 @dataclass
+class RoutedAddress(MailAddress):
+    """An address for which a routing service has a rule: literal, nothing else."""
+
+    def read(self, raw: Any, path: str, reading: Reading) -> str:
+        text = str(raw)
+        if "*" in text:
+            what = f"'{text}' is a pattern, and the service has literal addresses only"
+            fix = "write the addresses out, or let catch_all take the rest"
+            reading.note("MS-INT-036", path, raw, what, fix)
+            return self.fallback
+        # YAML reads an address such as 2026 as a number.
+        return super().read(raw if isinstance(raw, str) else text, path, reading).lower()
+
+
+@dataclass
 class IPAddress(Shape):
     version: int = 4
     fallback: str = ""

@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, words
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing, senders, words
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
 
 
-def read_intent(raw: model.RawIntent, origin: Optional[Callable[[Any], str]] = None) -> model.Intent:
+def read_intent(
+    raw: model.RawIntent, origin: Optional[Callable[[Any], str]] = None, profiles: Sequence[Profile] = ()
+) -> model.Intent:
     """Read and cross-check the inventory.
 
-    origin tells ``file:line`` of a raw value where the loader knows it. Raises MailsteadError with every problem.
+    origin tells ``file:line`` of a raw value where the loader knows it. profiles: the providers beside our own server.
+    Raises MailsteadError with every problem.
     """
     reading = Reading(origin=origin or (lambda value: ""))
     _misspelt_variables(raw, reading)
@@ -37,10 +42,13 @@ def read_intent(raw: model.RawIntent, origin: Optional[Callable[[Any], str]] = N
         )
     operator = _operator(raw, reading)
     hosts = _hosts(raw, reading)
-    domains = _domains(raw, reading)
-    intent = model.Intent(version=1, operator=operator, domains=domains, hosts=hosts)
+    domains = _domains(raw, profiles, reading)
+    intent = model.Intent(1, operator, domains, hosts, profiles=tuple(profiles))
     intent = _imply(intent, reading)
     _cross_check(intent, reading)
+    written = Written(raw.mail_domains)
+    senders.check(intent, written, reading)
+    routing.check(intent, written, reading)
     if reading.problems:
         raise MailsteadError(_once(reading.problems))
     return intent
@@ -111,7 +119,7 @@ def _hosts(raw: model.RawIntent, reading: Reading) -> Tuple[model.Host, ...]:
     return tuple(hosts)
 
 
-def _domains(raw: model.RawIntent, reading: Reading) -> Tuple[model.Domain, ...]:
+def _domains(raw: model.RawIntent, profiles: Sequence[Profile], reading: Reading) -> Tuple[model.Domain, ...]:
     if not isinstance(raw.mail_domains, (list, tuple)) or not raw.mail_domains:
         reading.note(
             "MS-INT-027",
@@ -121,29 +129,33 @@ def _domains(raw: model.RawIntent, reading: Reading) -> Tuple[model.Domain, ...]
             "list at least one `- name: example.com`",
         )
         return ()
-    shape = Mapped(name="a mail domain", keys=words.DOMAIN_KEYS, build=lambda **v: v, shorthand="name")
+    shape = Mapped(name="a mail domain", keys=words.domain_keys(profiles), build=lambda **v: v, shorthand="name")
     domains = []
     for index, entry in enumerate(raw.mail_domains):
         path = f"mail_domains[{index}]"
         values: Optional[Dict[str, Any]] = shape.read(entry, path, reading)
         if values is None or not values["name"]:
             continue
-        domains.append(_domain(values, entry, path, reading))
+        read = _domain(values, entry, path, profiles, reading)
+        domains.append(dataclasses.replace(read, position=index))
     return tuple(domains)
 
 
-def _domain(values: Dict[str, Any], entry: Any, path: str, reading: Reading) -> model.Domain:
+def _domain(
+    values: Dict[str, Any], entry: Any, path: str, profiles: Sequence[Profile], reading: Reading
+) -> model.Domain:
     name = values["name"]
     given = tuple(sorted(_given(entry)))
     provider = values.pop("provider")
     inbound, outbound = values.pop("inbound"), values.pop("outbound")
+    sending = [model.OWN, *(p.id for p in profiles if p.sends)]
     if provider and (inbound or outbound):
         reading.note(
             "MS-INT-021", f"{path}.provider", entry, "'provider' stands for inbound and outbound, and one of these is given too",
             "keep either the shorthand or the two",
         )  # fmt: skip
     if provider:
-        inbound, outbound = model.Inbound(provider), model.Outbound(provider)
+        inbound, outbound = model.Inbound(provider), None
     if inbound is None:
         reading.note(
             "MS-INT-002",
@@ -165,16 +177,21 @@ def _domain(values: Dict[str, Any], entry: Any, path: str, reading: Reading) -> 
         )
     rua = tuple(complete(a, name) for a in dmarc.rua) or (f"postmaster@{name}",)
     tls_rpt = values.pop("tls_rpt")
+    if outbound is None and inbound is not None and inbound.provider in sending:
+        outbound = model.Outbound(inbound.provider)
+    routed = inbound is not None and inbound.provider == model.ROUTING
     return model.Domain(
         name=name,
         unicode_name=_unicode(name),
         state=values["state"],
         zone=values["zone"] or name,
-        inbound=inbound,
-        outbound=outbound or (model.Outbound(provider=inbound.provider) if inbound else None),
+        inbound=routing.complete_addresses(inbound, name) if inbound else None,
+        outbound=senders.complete_addresses(outbound, name) if outbound else None,
+        also=tuple(senders.complete_addresses(s, name) for s in values["also_send_via"] if s),
         dkim=dkim,
         dmarc=dataclasses.replace(dmarc, rua=rua),
-        mta_sts=values["mta_sts"],
+        # A routing service's policy is served by a Worker: only where that is asked for.
+        mta_sts="off" if routed and "mta_sts" not in given else values["mta_sts"],
         tls_rpt=() if tls_rpt == ("off",) else tuple(complete(a, name) for a in tls_rpt) or rua,
         dane=values["dane"],
         accounts=accounts,
@@ -214,7 +231,10 @@ def _imply(intent: model.Intent, reading: Reading) -> model.Intent:
     domains = []
     for index, domain in enumerate(intent.domains):
         path = f"mail_domains[{index}]"
-        if domain.inbound is None or domain.outbound is None:
+        if domain.routed:
+            domains.append(routing.imply(domain, intent.operator.email))
+            continue
+        if domain.inbound is None or domain.inbound.provider != model.OWN or domain.outbound is None:
             continue
         inbound, outbound = domain.inbound, domain.outbound
         inbound = dataclasses.replace(
@@ -313,7 +333,7 @@ def _unique_domains(intent: model.Intent, reading: Reading) -> None:
 
 def _addresses(intent: model.Intent, reading: Reading) -> None:
     owner: Dict[str, str] = {}
-    served = {d.name for d in intent.domains}
+    served = {d.name for d in intent.domains if not d.routed}
     for index, domain in enumerate(intent.domains):
         for number, account in enumerate(domain.accounts):
             path = f"mail_domains[{index}].accounts[{number}]"
@@ -332,11 +352,11 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
                         "MS-INT-025",
                         path,
                         None,
-                        f"{address} is in no domain of this inventory",
+                        f"{address} is in no domain that our own server takes mail for",
                         "add the domain, or drop the address",
                     )
     for index, domain in enumerate(intent.domains):
-        if domain.catch_all and domain.catch_all.lower() not in owner:
+        if domain.catch_all and not domain.routed and domain.catch_all.lower() not in owner:
             reading.note(
                 "MS-INT-025",
                 f"mail_domains[{index}].catch_all",
@@ -349,7 +369,7 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
 def _postmasters(intent: model.Intent, reading: Reading) -> None:
     """Somebody must read postmaster's mail (RFC 5321 §4.5.1); the plan gives it to a domain's first account."""
     for index, domain in enumerate(intent.domains):
-        if domain.state == "present" and not domain.accounts and not domain.catch_all:
+        if domain.state == "present" and not domain.routed and not domain.accounts and not domain.catch_all:
             reading.note(
                 "MS-INT-031",
                 f"mail_domains[{index}]",

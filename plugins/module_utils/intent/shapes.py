@@ -175,6 +175,28 @@ class Many(Shape):
 
 
 @dataclass
+class Named(Shape):
+    """A mapping from names of the user's choice to values of one shape, read into pairs in the order written."""
+
+    item: Shape
+    name: Optional[Shape] = None
+    fallback: Tuple[Tuple[str, Any], ...] = ()
+
+    def read(self, raw: Any, path: str, reading: Reading) -> Tuple[Tuple[str, Any], ...]:
+        if not isinstance(raw, Mapping):
+            return tuple(self._wrong(raw, path, reading, "a mapping"))
+        out = []
+        for key, value in raw.items():
+            where = f"{path}.{key}"
+            name = self.name.read(key, where, reading) if self.name else str(key)
+            out.append((name, self.item.read(value, where, reading)))
+        return tuple(out)
+
+    def schema(self) -> Dict[str, Any]:
+        return {"type": "object", "additionalProperties": self.item.schema()}
+
+
+@dataclass
 class Anything(Shape):
     """Read by somebody else, or only known as a word."""
 

@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import DomainName, IPAddress, MailAddress
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import (
+    DomainName,
+    IPAddress,
+    MailAddress,
+    RoutedAddress,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import (
     Anything,
     Duration,
@@ -17,11 +24,14 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes impo
     Key,
     Many,
     Mapped,
+    Named,
     Number,
     Shape,
     Size,
     Text,
+    nearest,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import PROVIDERS as PTR_PROVIDERS
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.panels import NAMES as PANELS
 
@@ -68,28 +78,25 @@ ACCOUNT = Mapped(
     },
 )
 
-PROVIDERS = (
-    "stalwart",
-    "cloudflare_email_routing",
-    "cloudflare_email_sending",
-    "gmail_personal",
-    "google_workspace",
-    "tencent_exmail",
-)
-
 
 class Provider(Text):
-    """A provider's id; this release builds stalwart, the others are known as words."""
+    """A provider's id: our own server, or one that has a profile. role: what it must be able to do."""
 
-    def __init__(self) -> None:
-        super().__init__(choices=PROVIDERS, fallback="stalwart")
+    def __init__(self, role: str, profiles: Sequence[Profile]) -> None:
+        self.role = role
+        self.elsewhere = [p.id for p in profiles if role not in p.roles]
+        super().__init__(choices=(model.OWN, *(p.id for p in profiles if role in p.roles)))
 
     def read(self, raw: Any, path: str, reading: Any) -> str:
+        if raw in self.elsewhere:
+            what = f"'{raw}' cannot be the provider of {self.role} mail"
+            reading.note("MS-INT-042", path, raw, what, f"use one of {', '.join(self.choices)}")
+            return self.fallback
         value = super().read(raw, path, reading)
-        if value != "stalwart":
-            reading.note(
-                "MS-INT-010", path, raw, f"provider '{value}' is not built yet", "use stalwart in this release"
-            )
+        if self.role == "inbound" and value not in (model.OWN, model.ROUTING):
+            fix = f"use {model.OWN} or {model.ROUTING} in this release"
+            reading.note("MS-INT-010", path, raw, f"mailboxes at '{value}' are not built yet", fix)
+            return self.fallback
         return value
 
 
@@ -109,32 +116,122 @@ class Egress(Shape):
         return {"anyOf": [{"type": "string"}, {"type": "object"}]}
 
 
-INBOUND = Mapped(
-    name="inbound",
-    shorthand="provider",
-    build=model.Inbound,
+class Destination(Shape):
+    """Where the mail of an address goes: an address, ``drop``, or a mapping that says more."""
+
+    _mapping = Mapped(
+        name="a destination",
+        build=lambda **given: given,
+        keys={
+            "forward": Key(MailAddress(), doc="one address; its owner confirms it once"),
+            "worker": Key(Text(pattern=r"[a-z0-9][a-z0-9_-]*", wanted="the name of a Worker"), doc="a Worker"),
+            "drop": Key(Flag(), doc="true: mail is accepted and thrown away"),
+            "enabled": Key(Flag(), doc="absent: as soon as the destination is confirmed"),
+            "text": Key(Text(), default="", doc="your own words, such as to whom the address was given"),
+        },
+    )
+
+    def read(self, raw: Any, path: str, reading: Any) -> Optional[model.Target]:
+        if isinstance(raw, str):
+            raw = {"drop": True} if raw == "drop" else {"forward": raw}
+        given = self._mapping.read(raw, path, reading)
+        if given is None:
+            return None
+        chosen = [action for action in ("forward", "worker", "drop") if given[action]]
+        if len(chosen) != 1:
+            fix = "write one address, `worker: <name>`, or drop"
+            reading.note("MS-INT-003", path, raw, f"{len(chosen)} places for the mail to go", fix)
+            return None
+        action = chosen[0]
+        if action == "forward" and "@" not in given["forward"]:
+            what = f"'{given['forward']}' is no complete address"
+            fix = f"write the address with its domain, `worker: <name>`, or drop.{nearest(given['forward'], ['drop'])}"
+            reading.note("MS-INT-003", path, raw, what, fix)
+            return None
+        target = "" if action == "drop" else str(given[action])
+        return model.Target(action, target, given["enabled"], given["text"])
+
+    def schema(self) -> Dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, self._mapping.schema()]}
+
+
+def _settings(template: str, file: str, settings: Any) -> model.Worker:
+    return model.Worker("", template, file, json.dumps(settings or {}, sort_keys=True))
+
+
+WORKER = Mapped(
+    name="a worker",
+    build=_settings,
     keys={
-        "provider": Key(Provider(), default="stalwart", doc="who owns the domain's MX"),
-        "host": Key(HOST_NAME, default="", doc="the home that runs the server; implied when there is one"),
-        "edge": Key(Many(HOST_NAME, or_one=True), default=(), doc="public host(s), in the order of MX preference"),
-        "subaddressing": Key(Anything(), unsupported="write it at the domain"),
-        "addresses": Key(Anything(), unsupported=LATER),
-        "catch_all": Key(Anything(), unsupported="write it at the domain"),
+        "template": Key(
+            Text(pattern=r"[a-z0-9_]+", wanted="the name of a template"), default="", doc="one of templates/worker"
+        ),
+        "file": Key(Text(), default="", doc="a JavaScript module of your own, relative to the inventory"),
+        "settings": Key(Anything(), doc="what the template is to do"),
     },
 )
 
-OUTBOUND = Mapped(
-    name="outbound",
-    shorthand="provider",
-    build=model.Outbound,
-    keys={
-        "provider": Key(Provider(), default="stalwart", doc="who sends"),
-        "egress": Key(Egress(), default="", doc="the edge from whose address mail leaves; the inbound one by default"),
-        "account": Key(Anything(), unsupported=LATER),
-        "send_as": Key(Anything(), unsupported=LATER),
-        "spf_authorize": Key(Anything(), unsupported=LATER),
-    },
-)
+#: Of our own server; of the others, their profiles say.
+OWN_INBOUND, OWN_OUTBOUND = ("host", "edge"), ("egress",)
+#: Words of the domain that only a mail server with mailboxes understands.
+MAILBOX_WORDS = ("accounts", "dkim", "dane", "catch_all", "subaddressing")
+
+
+def _inbound(addresses: Any = (), workers: Any = (), **given: Any) -> model.Inbound:
+    known = tuple((address, target) for address, target in addresses if address and target)
+    made = tuple(dataclasses.replace(worker, name=name) for name, worker in workers if worker)
+    return model.Inbound(addresses=known, workers=made, **given)
+
+
+def inbound(profiles: Sequence[Profile]) -> Mapped:
+    takes = {p.id: (p.inbound.required, p.inbound.optional) for p in profiles if p.takes_mail}
+    return ByProvider(
+        words={model.OWN: ((), OWN_INBOUND), **takes},
+        hints={(model.OWN, word): "write it at the domain" for word in ("catch_all", "subaddressing")},
+        name="inbound",
+        shorthand="provider",
+        build=_inbound,
+        keys={
+            "provider": Key(Provider("inbound", profiles), default=model.OWN, doc="who owns the domain's MX"),
+            "host": Key(HOST_NAME, default="", doc="the home that runs the server; implied when there is one"),
+            "edge": Key(Many(HOST_NAME, or_one=True), default=(), doc="public host(s), in the order of MX preference"),
+            "addresses": Key(
+                Named(Destination(), RoutedAddress()), default=(), doc="routing: address → where its mail goes"
+            ),
+            "catch_all": Key(Destination(), default=None, doc="routing: where mail to all other addresses goes"),
+            "subaddressing": Key(Flag(fallback=True), default=True, doc="routing: user+tag reaches user"),
+            "leaving": Key(
+                Many(Text(pattern=r"[A-Za-z0-9_.*?-]+", wanted="a host name or pattern, or a provider"), or_one=True),
+                default=(),
+                doc="routing: exchangers of the old provider that may go: host patterns, or the provider's name",
+            ),
+            "workers": Key(Named(WORKER), default=(), doc="routing: Workers that are made here, by name"),
+            "inputs": Key(Anything(), unsupported=LATER),
+        },
+    )
+
+
+def outbound(profiles: Sequence[Profile]) -> Mapped:
+    takes = {p.id: (p.outbound.required, p.outbound.optional) for p in profiles if p.sends}
+    return ByProvider(
+        words={model.OWN: ((), OWN_OUTBOUND), **takes},
+        name="outbound",
+        shorthand="provider",
+        build=model.Outbound,
+        keys={
+            "provider": Key(Provider("outbound", profiles), default=model.OWN, doc="who sends"),
+            "egress": Key(
+                Egress(), default="", doc="the edge from whose address mail leaves; the inbound one by default"
+            ),
+            "account": Key(MailAddress(), default="", doc="your account at the provider"),
+            "send_as": Key(Many(MailAddress(), or_one=True), default=(), doc="addresses of the domain to send as"),
+            "spf_authorize": Key(
+                Flag(), default=False, doc="list the provider in SPF although that does not align its mail"
+            ),
+            "inputs": Key(Named(Text()), default=(), doc="what the provider gave you, such as its DKIM key"),
+        },
+    )
+
 
 DKIM_DEFAULT = model.Dkim(keys=("rsa-2048", "ed25519"), selector="%Y%m", rotate_after=180 * DAY)
 DKIM = Mapped(
@@ -200,15 +297,16 @@ class OffOr(Shape):
         return {"anyOf": [{"enum": ["off", False]}, self.inner.schema()]}
 
 
+#: Those that are the same for every provider; in the order in which people read them.
 DOMAIN_KEYS: Dict[str, Key] = {
     "name": Key(DomainName(), required=True, doc="the mail domain"),
     "state": Key(
         Text(choices=("present", "absent"), fallback="present"), default="present", doc="absent shows what would go"
     ),
     "zone": Key(DomainName(), default="", doc="the DNS zone that holds the domain; the domain itself by default"),
-    "provider": Key(Provider(), default="", doc="shorthand for inbound and outbound"),
-    "inbound": Key(INBOUND, default=None),
-    "outbound": Key(OUTBOUND, default=None),
+    "provider": Key(Anything(), default=""),
+    "inbound": Key(Anything()),
+    "outbound": Key(Anything()),
     "dkim": Key(DKIM, default=DKIM_DEFAULT),
     "dmarc": Key(DMARC, default=DMARC_DEFAULT),
     "mta_sts": Key(
@@ -225,11 +323,26 @@ DOMAIN_KEYS: Dict[str, Key] = {
     "subaddressing": Key(Flag(fallback=True), default=True, doc="user+tag reaches user"),
     "aliases": Key(Anything(), unsupported="write aliases at the account"),
     "lists": Key(Anything(), unsupported=LATER),
-    "also_send_via": Key(Anything(), unsupported=LATER),
+    "also_send_via": Key(Anything()),
     "inputs": Key(Anything(), unsupported=LATER),
     "webmail": Key(Anything(), unsupported=LATER),
     "migrate": Key(Anything(), unsupported=LATER),
 }
+
+
+def domain_keys(profiles: Sequence[Profile] = ()) -> Dict[str, Key]:
+    """The words of a mail domain, with what the profiles add to them."""
+    return {
+        **DOMAIN_KEYS,
+        **{
+            "provider": Key(Provider("inbound", profiles), default="", doc="shorthand for inbound and outbound"),
+            "inbound": Key(inbound(profiles), default=None),
+            "outbound": Key(outbound(profiles), default=None),
+            "also_send_via": Key(
+                Many(outbound(profiles), or_one=True), default=(), doc="further senders of the domain"
+            ),
+        },
+    }
 
 
 @dataclass
@@ -237,25 +350,39 @@ class ByProvider(Mapped):
     """A mapping whose words depend on its ``provider``. words: for each, those it needs, then those with a default."""
 
     words: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = field(default_factory=dict)
+    #: What to do instead, for a provider and a word it does not take.
+    hints: Mapping[Tuple[str, str], str] = field(default_factory=dict)
 
     def read(self, raw: Any, path: str, reading: Any) -> Any:
-        value = super().read(raw, path, reading)
+        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        foreign = self._foreign(given)
+        for word, (what, fix) in foreign.items():
+            reading.note("MS-INT-032", f"{path}.{word}", given[word], what, fix)
+        # What a word of another provider holds is not looked at: it goes anyway.
+        value = super().read({k: v for k, v in raw.items() if k not in foreign} if foreign else raw, path, reading)
         if value is self.fallback or value.provider not in self.words:
             return value
-        given = raw if isinstance(raw, Mapping) else {}
-        needed, optional = self.words[value.provider]
-        for word in needed:
+        for word in self.words[value.provider][0]:
             if given.get(word) is None:
                 what = f"'{word}' is missing for provider {value.provider}"
                 reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to {self.name}")
-        takes = ", ".join((*needed, *optional))
-        for word in (w for w in given if w not in (*needed, *optional)):
+        return value
+
+    def _foreign(self, given: Mapping[str, Any]) -> Dict[str, Tuple[str, str]]:
+        """The words that other providers take and this one does not: (what is wrong, what to do)."""
+        provider = given.get("provider", self.keys["provider"].default)
+        if not isinstance(provider, str) or provider not in self.words:
+            return {}
+        own = [word for words in self.words[provider] for word in words]
+        takes = ", ".join(own) or "no further words"
+        found = {}
+        for word in (w for w in given if w not in own):
             others = [p for p, words in self.words.items() if word in (*words[0], *words[1])]
             if others:
-                fix = f"leave it out, or write `provider: {others[0]}`; {value.provider} takes {takes}"
+                fix = f"leave it out, or write `provider: {others[0]}`; {provider} takes {takes}"
                 what = f"'{word}' is a word of provider {' and '.join(others)}"
-                reading.note("MS-INT-032", f"{path}.{word}", raw, what, fix)
-        return value
+                found[word] = (what, self.hints.get((provider, word), fix))
+        return found
 
 
 #: The words of each provider of reverse records. A reverse zone of one's own is named in full here.
@@ -397,9 +524,9 @@ VARIABLES = ("mail_domains", "mail_submission", "mail_operator", "mail_host", "m
 MAIL_INTENT = Number(low=1, high=1, fallback=1)
 
 
-def json_schema() -> Dict[str, Any]:
+def json_schema(profiles: Sequence[Profile] = ()) -> Dict[str, Any]:
     """The JSON Schema (2020-12) of the inventory's variables, for editors and for docs/intent.schema.json."""
-    domain = Mapped(name="a mail domain", shorthand="name", build=dict, keys=DOMAIN_KEYS).schema()
+    domain = Mapped(name="a mail domain", shorthand="name", build=dict, keys=domain_keys(profiles)).schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mailstead intent",

@@ -13,13 +13,15 @@ from typing import Dict, List, Sequence, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
-from ansible_collections.mailstead.stack.plugins.module_utils.plan import records
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import explain
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import records, routing
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import (
+    explain,
+    explain_routing,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     AccountPlan,
     CanaryPlan,
     DkimPlan,
-    DmarcPlan,
     DomainPlan,
     EdgePlan,
     HomePlan,
@@ -28,6 +30,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     MtaStsPlan,
     PtrPlan,
     Record,
+    RoutingPlan,
     ZonePlan,
 )
 
@@ -58,12 +61,13 @@ CHALLENGE_PORT = 80
 
 def build_plan(intent: intent_model.Intent) -> MailPlan:
     """What to build, publish and check for an intent that :func:`read_intent` accepted."""
-    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound]
+    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound and not d.routed]
     domains = tuple(sorted((_domain(intent, d) for d in present), key=lambda d: d.name))
     homes = tuple(_home(intent, host, domains) for host in sorted({d.home for d in domains}))
     edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
     ptr = tuple(p for e in edges for p in _ptr(intent, e))
-    zones = _zones(intent, domains, homes, edges)
+    routed = tuple(sorted((routing.routing_plan(intent, d) for d in intent.domains if d.routed), key=lambda d: d.name))
+    zones = _zones(intent, domains, homes, edges, routed)
     return MailPlan(
         version=1,
         operator_email=intent.operator.email,
@@ -74,7 +78,8 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
         ptr=ptr,
         canaries=tuple(CanaryPlan(c.address, c.imap_host, c.imap_username, c.secret) for c in intent.operator.canaries),
         vantages=tuple(h.name for h in intent.in_group("mail_vantage")),
-        decisions=explain(intent, domains, homes, edges),
+        decisions=(*explain(intent, domains, homes, edges), *explain_routing(intent, routed)),
+        routing=routed,
     )
 
 
@@ -110,14 +115,8 @@ def _domain(intent: intent_model.Intent, domain: intent_model.Domain) -> DomainP
         mail_hosts=mail_hosts,
         egress=domain.outbound.egress,
         dkim=DkimPlan(domain.dkim.keys, domain.dkim.selector, domain.dkim.rotate_after // 86400),
-        dmarc=DmarcPlan(
-            # Our own server signs with the domain's keys, so nothing stands in the way of the strictest policy.
-            policy="reject" if domain.dmarc.policy == "auto" else domain.dmarc.policy,
-            np=domain.dmarc.np,
-            adkim=domain.dmarc.adkim,
-            aspf=domain.dmarc.aspf,
-            rua=domain.dmarc.rua,
-        ),
+        # Our own server signs with the domain's keys: only further senders can stand in the way of the strictest policy.
+        dmarc=routing.dmarc_plan(intent, domain),
         mta_sts=domain.mta_sts,
         mta_sts_id="" if domain.mta_sts == "off" else sts_id(domain.mta_sts, mail_hosts, STS_MAX_AGE),
         tls_rpt=domain.tls_rpt,
@@ -214,7 +213,11 @@ def _zone_of(intent: intent_model.Intent, name: str) -> str:
 
 
 def _zones(
-    intent: intent_model.Intent, domains: Sequence[DomainPlan], homes: Sequence[HomePlan], edges: Sequence[EdgePlan]
+    intent: intent_model.Intent,
+    domains: Sequence[DomainPlan],
+    homes: Sequence[HomePlan],
+    edges: Sequence[EdgePlan],
+    routed: Sequence[RoutingPlan],
 ) -> Tuple[ZonePlan, ...]:
     wanted: Dict[str, List[Record]] = {}
     for edge in edges:
@@ -223,8 +226,13 @@ def _zones(
             wanted.setdefault(record.zone, []).append(record)
     for domain in domains:
         egress = next(e for e in edges if e.host == domain.egress)
-        for record in records.of_domain(domain, egress):
+        declared = next(d for d in intent.domains if d.name == domain.name)
+        senders = intent.sender_profiles(declared)
+        more = routing.sender_records(declared, senders)
+        for record in (*records.of_domain(domain, egress, routing.sender_includes(senders)), *more):
             wanted.setdefault(record.zone, []).append(record)
+    for one in routed:
+        wanted.setdefault(one.zone, []).extend(routing.of_routing(intent, one))
     return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
 
 

@@ -13,4 +13,5 @@ CODES: Dict[str, str] = {
     "MS-PLAN-002": "No phase of publication has this name.",
     "MS-PLAN-003": "A host is asked for its part of the tunnel and has none in the plan. Name it in `mail_domains`.",
     "MS-PLAN-004": "An object of the mail server needs a secret whose value was not handed over.",
+    "MS-PLAN-005": "A plan is made of an intent that names a provider without the provider's profile.",
 }

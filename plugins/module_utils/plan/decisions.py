@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import List, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import Decision, DomainPlan, EdgePlan, HomePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    Decision,
+    DomainPlan,
+    EdgePlan,
+    HomePlan,
+    RoutingPlan,
+)
 
 #: Why a careful operator would choose our default, by the intent's key.
 REASONS = {
@@ -102,6 +108,37 @@ def explain(
         why = "the server believes this address alone about where a connection comes from"
         out.append(Decision(home.host, "tunnel_address", home.tunnel_address, "derived", why))
     return tuple(out)
+
+
+def explain_routing(intent: intent_model.Intent, routed: Sequence[RoutingPlan]) -> Tuple[Decision, ...]:
+    """The same for domains without a home."""
+    out: List[Decision] = []
+    for plan in routed:
+        declared = next(d for d in intent.domains if d.name == plan.name)
+        values = {
+            "zone": (plan.zone, REASONS["zone"]),
+            "inbound.subaddressing": ("on" if plan.subaddressing else "off", REASONS["subaddressing"]),
+            "inbound.catch_all": (_shown(plan), "none: mail to unknown addresses is refused"),
+            "dmarc.policy": (plan.dmarc.policy, f"auto is the strictest all declared senders allow. {plan.policy_why}"),
+            "dmarc.np": (plan.dmarc.np, REASONS["dmarc.np"]),
+            "dmarc.adkim": (plan.dmarc.adkim, REASONS["dmarc.adkim"]),
+            "dmarc.aspf": (plan.dmarc.aspf, "envelope senders below the domain count"),
+            "dmarc.rua": (", ".join(plan.dmarc.rua), "postmaster where somebody reads its mail, else the operator"),
+            "mta_sts": (plan.mta_sts, "off: the policy has to be served by a Worker; ask for it with mta_sts: enforce"),
+            "tls_rpt": (", ".join(plan.tls_rpt) or "off", REASONS["tls_rpt"]),
+        }
+        for key, (value, why) in values.items():
+            # auto is no answer: what it comes to needs its reason.
+            auto = key == "dmarc.policy" and declared.dmarc.policy == "auto"
+            given = _given(declared, key) and not auto
+            source = "given" if given else "derived" if auto else "default"
+            out.append(Decision(plan.name, key, value, source, "your inventory says so" if given else why))
+    return tuple(out)
+
+
+def _shown(plan: RoutingPlan) -> str:
+    rule = plan.catch_all
+    return "none" if rule is None else rule.target or rule.action
 
 
 def _given(domain: intent_model.Domain, key: str) -> bool:

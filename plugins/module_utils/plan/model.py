@@ -27,7 +27,8 @@ T = TypeVar("T")
 class Deferred:
     """A value that exists only after something has been made.
 
-    kind: ``dkim`` (key ``<domain>/<algorithm>``; fills name and content) or ``tlsa`` (key = host name; fills content).
+    kind: ``dkim`` (key ``<domain>/<algorithm>``; fills name and content), ``tlsa`` (key = host name; fills content) or
+    ``routing`` (key ``<domain>/<type>``; fills content): what a routing service assigns and keeps itself.
     """
 
     kind: str
@@ -117,6 +118,84 @@ class DomainPlan:
     accounts: Tuple[AccountPlan, ...]
     catch_all: str = ""
     subaddressing: bool = True
+
+
+@dataclass(frozen=True)
+class RulePlan:
+    """Where the mail of an address goes. address: complete, empty for the catch-all; action: forward, worker or drop.
+
+    enabled: None means as soon as the destination is verified. text: the user's words.
+    """
+
+    address: str
+    action: str
+    target: str
+    enabled: Optional[bool] = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """A Worker that is made here, from a template or a file. settings: JSON; hostnames: names it answers HTTPS for."""
+
+    name: str
+    template: str
+    file: str
+    settings: str
+    hostnames: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SenderPlan:
+    """A provider that sends for a domain. max_policy: the strictest DMARC policy it allows, and why.
+
+    managed: whether it is set up here. steps: what a person has to do there, in order.
+    """
+
+    provider: str
+    title: str
+    account: str
+    send_as: Tuple[str, ...]
+    max_policy: str
+    why: str
+    managed: bool = False
+    steps: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoutingPlan:
+    """A mail domain without a home: a routing service takes its mail, others send for it.
+
+    state: present or absent. leaving: host patterns of exchangers that may go. policy_why: why the DMARC policy is what it
+    is. keeps: records that the service writes and keeps itself, for looking at; never published from here.
+    """
+
+    name: str
+    unicode_name: str
+    zone: str
+    provider: str
+    state: str
+    rules: Tuple[RulePlan, ...]
+    catch_all: Optional[RulePlan]
+    destinations: Tuple[str, ...]
+    subaddressing: bool
+    leaving: Tuple[str, ...]
+    workers: Tuple[WorkerPlan, ...]
+    senders: Tuple[SenderPlan, ...]
+    dmarc: DmarcPlan
+    policy_why: str
+    mta_sts: str
+    tls_rpt: Tuple[str, ...]
+    keeps: Tuple[Record, ...]
+
+    @property
+    def unread(self) -> Tuple[str, ...]:
+        """Addresses that every mail domain must have (RFC 5321 §4.5.1, RFC 2142 §4) and whose mail nobody gets."""
+        caught = self.catch_all is not None and self.catch_all.action != "drop"
+        taken = {r.address for r in self.rules if r.action != "drop"}
+        wanted = (f"postmaster@{self.name}", f"abuse@{self.name}")
+        dropped = {r.address for r in self.rules if r.action == "drop"}
+        return tuple(a for a in wanted if a not in taken and (a in dropped or not caught))
 
 
 @dataclass(frozen=True)
@@ -222,6 +301,8 @@ class MailPlan:
     canaries: Tuple[CanaryPlan, ...]
     vantages: Tuple[str, ...]
     decisions: Tuple[Decision, ...]
+    #: Domains without a home.
+    routing: Tuple[RoutingPlan, ...] = ()
 
 
 def to_data(value: Any) -> Any:

@@ -35,6 +35,12 @@ STEPS: Tuple[Step, ...] = (
     Step("reverse", (), "name the addresses backwards", "each name leads to its address and back"),
     Step("keys", ("identity", "keys"), "publish HELO identities and public keys", SHOWN),
     Step("server", (), "run the mail server, which signs from now on", "it serves the MTA-STS policy of every domain"),
+    Step(
+        "routing",
+        (),
+        "announce destinations, switch routing on, upload Workers, set rules",
+        "its exchangers are in the zone",
+    ),
     Step("policies", ("policy", "certificate"), "publish SPF, DMARC, CAA, TLS-RPT and TLSA", SHOWN),
     # In one atomic write: a policy seen before the MX that it names would stop mail to the old one.
     Step("delivery", ("delivery",), "publish MX, service names and the id of the MTA-STS policy", SHOWN),
@@ -53,7 +59,7 @@ def stages(through_phase: str) -> List[str]:
 def order(plan: MailPlan) -> List[str]:
     """The steps in words, without those that this plan does not need."""
     present = {r.phase for zone in plan.zones for r in zone.records}
-    idle = {"reverse": not plan.ptr, "server": not plan.homes}
+    idle = {"reverse": not plan.ptr, "server": not plan.homes, "routing": not plan.routing}
     steps = [s for s in STEPS if present.intersection(s.phases) or (not s.phases and not idle[s.name])]
     return [f"{number}. {step.does}; wait until {step.gate}" for number, step in enumerate(steps, start=1)]
 

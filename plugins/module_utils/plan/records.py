@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DKIM_ALGORITHMS,
     Deferred,
+    DmarcPlan,
     DomainPlan,
     EdgePlan,
     HomePlan,
@@ -99,8 +100,23 @@ def of_edge(edge: EdgePlan, zone: str, home: Optional[HomePlan], dane: bool) -> 
     return out
 
 
-def of_domain(domain: DomainPlan, egress: EdgePlan) -> List[Record]:
-    """Records of a mail domain: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, service discovery."""
+def reports(zone: str, name: str, dmarc: DmarcPlan, tls_rpt: Tuple[str, ...], why: str) -> List[Record]:
+    """What every mail domain says to those who get mail in its name: DMARC and TLS-RPT."""
+    rua = ",".join(f"mailto:{a}" for a in dmarc.rua)
+    text = f"v=DMARC1; p={dmarc.policy}; np={dmarc.np}; adkim={dmarc.adkim}; aspf={dmarc.aspf}; rua={rua}"
+    out = [Record(zone, f"_dmarc.{name}", "TXT", text, TTL, "policy", "dmarc", why)]
+    if tls_rpt:
+        text = "v=TLSRPTv1; rua=" + ",".join(f"mailto:{a}" for a in tls_rpt)
+        why = "senders report TLS failures (RFC 8460)"
+        out.append(Record(zone, f"_smtp._tls.{name}", "TXT", text, TTL, "policy", "tls-rpt", why))
+    return out
+
+
+def of_domain(domain: DomainPlan, egress: EdgePlan, includes: Sequence[str] = ()) -> List[Record]:
+    """Records of a mail domain: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, service discovery.
+
+    includes: SPF terms of further senders.
+    """
     name, host = domain.name, domain.mail_hosts[0]
 
     def record(label: str, kind: str, content: str, phase: str, role: str, reason: str, ttl: int = TTL) -> Record:
@@ -108,25 +124,11 @@ def of_domain(domain: DomainPlan, egress: EdgePlan) -> List[Record]:
 
     out = [_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms]
     addresses = f"ip4:{egress.ipv4}" + (f" ip6:{egress.ipv6}" if egress.ipv6 else "")
-    out.append(record("", "TXT", f"v=spf1 {addresses} -all", "policy", "spf", f"mail leaves from {egress.host} alone"))
-    dmarc = domain.dmarc
-    rua = ",".join(f"mailto:{a}" for a in dmarc.rua)
-    text = f"v=DMARC1; p={dmarc.policy}; np={dmarc.np}; adkim={dmarc.adkim}; aspf={dmarc.aspf}; rua={rua}"
-    out.append(
-        record("_dmarc", "TXT", text, "policy", "dmarc", f"policy {dmarc.policy} for mail that is not ours (RFC 9989)")
-    )
-    if domain.tls_rpt:
-        rua = ",".join(f"mailto:{a}" for a in domain.tls_rpt)
-        out.append(
-            record(
-                "_smtp._tls",
-                "TXT",
-                f"v=TLSRPTv1; rua={rua}",
-                "policy",
-                "tls-rpt",
-                "senders report TLS failures (RFC 8460)",
-            )
-        )
+    sources = " ".join([addresses, *includes])
+    why = f"mail leaves from {egress.host} alone" if not includes else f"mail leaves from {egress.host} and others"
+    out.append(record("", "TXT", f"v=spf1 {sources} -all", "policy", "spf", why))
+    why = f"policy {domain.dmarc.policy} for mail that is not ours (RFC 9989)"
+    out += reports(domain.zone, name, domain.dmarc, domain.tls_rpt, why)
     for number, mail_host in enumerate(domain.mail_hosts, start=1):
         out.append(
             record("", "MX", f"{number * 10} {mail_host}", "delivery", "mx", f"mail for {name} is delivered there")

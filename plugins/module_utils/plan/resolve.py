@@ -10,18 +10,41 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, Record, ZonePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    MailPlan,
+    Record,
+    RoutingPlan,
+    RulePlan,
+    ZonePlan,
+    from_data,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
+
+
+@dataclass(frozen=True)
+class RoutingFacts:
+    """A routed domain as its service has it.
+
+    records: what the service needs in the zone, as (name, type, content) with the preference in an MX's content. rules:
+    enabled or not; the catch-all has no address. destinations: address → when its owner confirmed it, or nothing.
+    """
+
+    enabled: bool
+    status: str = ""
+    records: Tuple[Tuple[str, str, str], ...] = ()
+    rules: Tuple[RulePlan, ...] = ()
+    destinations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Facts:
     """What exists. dkim: dicts with domain, algorithm, selector, txt; spki: host name → SHA-256 of the key, hex;
-    signed: zones whose answers validate (DNSSEC)."""
+    signed: zones whose answers validate (DNSSEC); routing: routed domain → what its service tells."""
 
     dkim: Tuple[Mapping[str, Any], ...] = ()
     spki: Mapping[str, str] = dataclasses.field(default_factory=dict)
     signed: Tuple[str, ...] = ()
+    routing: Mapping[str, RoutingFacts] = dataclasses.field(default_factory=dict)
 
 
 def phase_number(phase: str) -> int:
@@ -81,8 +104,33 @@ def _fill(record: Record, facts: Facts) -> Sequence[Record]:
     return [dataclasses.replace(record, content=f"3 1 1 {digest}", deferred=None)] if digest else []
 
 
+def kept(plan: RoutingPlan, facts: Facts) -> Tuple[Record, ...]:
+    """The records that a routing service keeps, with the values it has assigned; those it did not tell stay deferred."""
+    told = facts.routing.get(plan.name)
+    out: List[Record] = []
+    for record in plan.keeps:
+        found = [r for r in (told.records if told else ()) if (r[0], r[1]) == (record.name, record.type)]
+        if record.type == "MX":
+            host = record.content.rsplit(" ", 1)[-1]
+            found = [r for r in found if r[2].rsplit(" ", 1)[-1] == host]
+        filled = [dataclasses.replace(record, content=content, deferred=None) for _name, _type, content in found]
+        out += filled or [record]
+    return tuple(out)
+
+
 def facts_from(data: Mapping[str, Any]) -> Facts:
     """Facts from the JSON types that modules return."""
     spki: Dict[str, str] = {str(k): str(v).lower() for k, v in dict(data.get("spki") or {}).items()}
     dkim = tuple({str(k): v for k, v in dict(f).items()} for f in data.get("dkim") or ())
-    return Facts(dkim=dkim, spki=spki, signed=tuple(str(z) for z in data.get("signed") or ()))
+    routing = {str(k): _routing_from(dict(v)) for k, v in dict(data.get("routing") or {}).items()}
+    return Facts(dkim=dkim, spki=spki, signed=tuple(str(z) for z in data.get("signed") or ()), routing=routing)
+
+
+def _routing_from(data: Mapping[str, Any]) -> RoutingFacts:
+    return RoutingFacts(
+        enabled=bool(data.get("enabled")),
+        status=str(data.get("status") or ""),
+        records=tuple((str(n), str(t), str(c)) for n, t, c in data.get("records") or ()),
+        rules=tuple(from_data(RulePlan, dict(rule)) for rule in data.get("rules") or ()),
+        destinations={str(k): str(v or "") for k, v in dict(data.get("destinations") or {}).items()},
+    )

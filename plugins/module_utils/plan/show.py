@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import List
 
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, RoutingPlan, RulePlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.order import order
 
 
@@ -25,6 +26,8 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
             also = f"  (also {', '.join(account.aliases)})" if account.aliases else ""
             lines.append(f"  box   {account.address}{also}")
         lines.append("")
+    for number, routed in enumerate(plan.routing, start=1):
+        lines += [*_routed(routed), *[""] * (number < len(plan.routing) or bool(plan.edges))]
     for edge in plan.edges:
         lines.append(f"Edge {edge.host}: {edge.mail_name} at {edge.ipv4}{' and ' + edge.ipv6 if edge.ipv6 else ''}")
         lines.append(f"  opens {', '.join(str(p) for p in edge.ports)} to everybody, {edge.bind_port} to the tunnel")
@@ -36,19 +39,72 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
         lines.append(f"Reverse record {ptr.address} → {ptr.name} by {ptr.provider}")
     for zone in plan.zones:
         lines += ["", f"Zone {zone.name} at {zone.provider}"]
-        width = max((len(r.name) for r in zone.records), default=0)
-        for record in zone.records:
+        kept = [r for one in plan.routing if one.zone == zone.name for r in one.keeps]
+        width = max((len(r.name) for r in (*zone.records, *kept)), default=0)
+        for record in (*zone.records, *kept):
             text = f'"{record.content}"' if record.type == "TXT" else record.content
-            lines.append(f"  {record.phase:<11} {record.name:<{width}} {record.ttl:>5} {record.type:<5} {text}")
+            phase = "(theirs)" if record in kept else record.phase
+            lines.append(f"  {phase:<11} {record.name:<{width}} {record.ttl:>5} {record.type:<5} {text}")
             if explain:
                 lines.append(f"  {'':<11} {'':<{width}}       ; {record.reason}")
     witnesses = (
         ", ".join([c.address for c in plan.canaries] + list(plan.vantages)) or "none: some checks will be unknown"
     )
-    lines += ["", f"Checked from home, edge and controller; witnesses outside: {witnesses}"]
+    sides = ["home"] * bool(plan.homes) + ["edge"] * bool(plan.edges)
+    places = f"{', '.join(sides)} and controller" if sides else "the controller"
+    lines += ["", f"Checked from {places}; witnesses outside: {witnesses}"]
     lines += ["", "In this order:", *(f"  {step}" for step in order(plan))]
+    lines += _by_hand(plan)
     if explain:
         lines += ["", "Why"]
         for d in plan.decisions:
             lines.append(f"  {d.subject}: {d.key} = {d.value}  [{d.source}] {d.reason}")
     return "\n".join(lines)
+
+
+def _routed(plan: RoutingPlan) -> List[str]:
+    shown = plan.name if plan.name == plan.unicode_name else f"{plan.unicode_name} ({plan.name})"
+    if plan.state == "absent":
+        return [f"Domain {shown}", f"  in    {plan.provider} is switched off, and its rules are removed"]
+    detail = ", user+detail reaches user" if plan.subaddressing else ""
+    lines = [f"Domain {shown}", f"  in    {plan.provider}, no server of yours{detail}"]
+    width = max([len(r.address) for r in plan.rules] + [len("everything else")])
+    lines += [f"  rule  {r.address:<{width}} → {_effect(r)}" for r in plan.rules]
+    if plan.catch_all:
+        lines.append(f"  rule  {'everything else':<{width}} → {_effect(plan.catch_all)}")
+    else:
+        lines.append(f"  rule  {'everything else':<{width}} is refused")
+    if plan.unread:
+        lines.append(f"        nobody reads {' and '.join(plan.unread)}: give them a destination (RFC 5321 §4.5.1)")
+    if plan.leaving:
+        lines.append(f"  goes  MX records to {', '.join(plan.leaving)}")
+    for sender in plan.senders:
+        login = f" with {sender.account}" if sender.account else ""
+        names = f" as {', '.join(sender.send_as)}" if sender.send_as else ""
+        lines.append(f"  out   {sender.title}{login}{names}")
+    if not plan.senders:
+        lines.append("  out   nobody")
+    policy = f"DMARC p={plan.dmarc.policy}: {plan.policy_why}"
+    return lines + textwrap.wrap(policy, 110, initial_indent="  ", subsequent_indent="        ")
+
+
+def _effect(rule: RulePlan) -> str:
+    told = {"forward": rule.target, "worker": f"Worker {rule.target}"}.get(rule.action, "dropped")
+    off = " (off)" if rule.enabled is False else ""
+    return told + off + (f"  # {rule.text}" if rule.text else "")
+
+
+def _by_hand(plan: MailPlan) -> List[str]:
+    """What no API does: each new destination is confirmed by its owner, and providers want to be told of addresses."""
+    lines: List[str] = []
+    destinations = sorted({d for one in plan.routing for d in one.destinations})
+    if destinations:
+        lines += ["", "By hand, once: whoever reads these opens the link that Cloudflare sends there"]
+        lines += [f"  {address}" for address in destinations]
+    for one in plan.routing:
+        for sender in one.senders:
+            if sender.steps:
+                lines += ["", f"By hand, at {sender.title}, to send as {one.name}"]
+            for number, step in enumerate(sender.steps, start=1):
+                lines += textwrap.wrap(f"{number}. {step}", 110, initial_indent="  ", subsequent_indent="     ")
+    return lines

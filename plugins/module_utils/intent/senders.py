@@ -1,0 +1,142 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everybody who sends in a domain's name: what they need, and what they allow together."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Iterator, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading, nearest
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    POLICIES,
+    Profile,
+    aligned_alternatives,
+    ceiling,
+    limiting,
+)
+
+_POLICY = re.compile(r"(?:^|;)\s*p\s*=\s*([a-z]+)", re.IGNORECASE)
+
+
+def complete_addresses(sender: model.Outbound, domain: str) -> model.Outbound:
+    return dataclasses.replace(sender, send_as=tuple(complete(a, domain).lower() for a in sender.send_as))
+
+
+def check(intent: model.Intent, written: Written, reading: Reading) -> None:
+    """What is wrong with the senders of any domain, whoever takes its mail."""
+    for domain in intent.domains:
+        _own_server(domain, written, reading)
+        found = intent.sender_profiles(domain)
+        for (sender, profile), place in zip(found, _places(domain, intent)):
+            _account(sender, domain.path + place, written, reading)
+            _inputs(sender, profile, domain.path + place, written, reading)
+        profiles = [profile for _sender, profile in found]
+        _policy(intent, domain, profiles, written, reading)
+        _alignment(domain, profiles, written, reading)
+        _exclusion(domain, profiles, written, reading)
+
+
+def _places(domain: model.Domain, intent: model.Intent) -> Iterator[str]:
+    """Where each of the senders that have a profile was written."""
+    if domain.outbound and intent.profile(domain.outbound.provider):
+        yield ".outbound" if any(g == "outbound" for g in domain.given) else ".provider"
+    for index, sender in enumerate(domain.also):
+        if intent.profile(sender.provider):
+            yield f".also_send_via[{index}]"
+
+
+def _own_server(domain: model.Domain, written: Written, reading: Reading) -> None:
+    """Mail in and mail out of our own server belong together in this release."""
+    if domain.outbound is None or domain.inbound is None or not domain.outbound.provider:
+        return
+    own_in, own_out = domain.inbound.provider == model.OWN, domain.outbound.provider == model.OWN
+    place = f"{domain.path}.outbound"
+    if own_in and not own_out:
+        fix = f"keep `provider: {model.OWN}` there and name {domain.outbound.provider} in also_send_via"
+        what = f"mail into {model.OWN} and out of {domain.outbound.provider} alone is not built yet"
+        reading.note("MS-INT-010", place, written.at(place), what, fix)
+    if domain.routed and (own_out or any(s.provider == model.OWN for s in domain.also)):
+        fix = "name a provider that sends, or leave outbound out when nobody sends as this domain"
+        what = f"mail out of {model.OWN} for a domain without a home is not built yet"
+        reading.note("MS-INT-010", place, written.at(place), what, fix)
+
+
+def _account(sender: model.Outbound, place: str, written: Written, reading: Reading) -> None:
+    if sender.account and "@" not in sender.account:
+        where = f"{place}.account"
+        what = f"'{sender.account}' has no domain"
+        reading.note("MS-INT-003", where, written.at(where), what, "write the complete address")
+
+
+def _inputs(sender: model.Outbound, profile: Profile, place: str, written: Written, reading: Reading) -> None:
+    known = {i.name: i for i in profile.inputs}
+    given = dict(sender.inputs)
+    for name, value in sender.inputs:
+        where = f"{place}.inputs.{name}"
+        raw = written.at(f"{place}.inputs", name)
+        if name not in known:
+            fix = f"known are {', '.join(known) or 'none'}.{nearest(name, known)}"
+            reading.note("MS-INT-043", where, raw, f"{profile.id} has no input '{name}'", fix)
+        elif known[name].pattern and not re.fullmatch(known[name].pattern, value):
+            reading.note("MS-INT-043", where, raw, f"'{value[:40]}' is no {name}", f"it is at: {known[name].where}")
+    for needed in profile.inputs:
+        if needed.required and needed.name not in given:
+            what = f"{profile.id} needs the input '{needed.name}'"
+            fix = f"add `inputs: {{{needed.name}: …}}`; it is at: {needed.where}"
+            reading.note("MS-INT-043", place, written.at(place), what, fix)
+
+
+def _policy(
+    intent: model.Intent, domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading
+) -> None:
+    allowed = ceiling(profiles)
+    wanted = domain.dmarc.policy
+    if wanted == "auto" or POLICIES.index(wanted) <= POLICIES.index(allowed):
+        return
+    limits = limiting(profiles)
+    who = " and ".join(p.id for p in limits)
+    place = f"{domain.path}.dmarc.policy"
+    others = ", ".join(aligned_alternatives(intent.profiles))
+    fix = f"write `policy: {allowed}` or `auto`; for {wanted} send through an aligned provider instead ({others})"
+    what = f"{wanted} is stricter than {who} allows ({allowed}): {limits[0].dmarc.reason}"
+    reading.note("MS-INT-034", place, written.at(place), what, fix)
+
+
+def _alignment(domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading) -> None:
+    strict = {"aligned_dkim": domain.dmarc.adkim == "s", "aligned_spf": domain.dmarc.aspf == "s"}
+    for profile in profiles:
+        ways = {way: getattr(profile.dmarc, way) for way in strict}
+        passes = any(ways[way] == "strict" or (ways[way] == "relaxed" and not strict[way]) for way in strict)
+        if profile.dmarc.max_policy != POLICIES[0] and not passes:
+            place = f"{domain.path}.dmarc"
+            what = f"{profile.id} is aligned only relaxed, and the record asks for strict alignment"
+            key = "adkim" if ways["aligned_dkim"] == "relaxed" else "aspf"
+            reading.note("MS-INT-044", place, written.at(place), what, f"write `{key}: r`")
+
+
+def _exclusion(domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading) -> None:
+    allowed = ceiling(profiles)
+    for owner in profiles:
+        policy = policy_of(owner.dmarc.owns_record)
+        if policy and POLICIES.index(policy) > POLICIES.index(allowed):
+            who = " and ".join(p.id for p in limiting(profiles))
+            place = domain.path
+            what = f"{owner.id} publishes p={policy}, under which mail sent through {who} is refused"
+            fix = f"send all mail through {owner.id} (it can also serve as the send-as server), or leave it out"
+            reading.note("MS-INT-041", place, written.at(place), what, fix)
+
+
+def policy_of(record: str) -> str:
+    """The policy in a DMARC record's text, or nothing."""
+    found = _POLICY.search(record)
+    return found.group(1).lower() if found and found.group(1).lower() in POLICIES else ""
+
+
+def names(senders: Sequence[Tuple[model.Outbound, Profile]]) -> str:
+    return ", ".join(profile.id for _sender, profile in senders)

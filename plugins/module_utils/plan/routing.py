@@ -1,0 +1,227 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Domains without a home: a routing service owns the MX, profiles say what their senders need. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.routing import destinations_of, leaving_patterns
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import records
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    Deferred,
+    DmarcPlan,
+    Record,
+    RoutingPlan,
+    RulePlan,
+    SenderPlan,
+    WorkerPlan,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.records import TTL
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    Profile,
+    aligned_alternatives,
+    ceiling,
+    filled,
+    limiting,
+)
+
+#: The template of the Worker that serves a policy.
+STS_TEMPLATE = "mta_sts"
+
+
+def routing_plan(intent: intent_model.Intent, domain: intent_model.Domain) -> RoutingPlan:
+    """The plan of a domain whose MX a routing service owns. Raises MailsteadError without the service's profile."""
+    assert domain.inbound is not None
+    service = _service(intent, domain)
+    present = domain.state == "present"
+    rules = tuple(_rule(address, target) for address, target in domain.inbound.addresses) if present else ()
+    catch_all = _rule("", domain.inbound.catch_all) if present and domain.inbound.catch_all else None
+    return RoutingPlan(
+        name=domain.name,
+        unicode_name=domain.unicode_name,
+        zone=domain.zone,
+        provider=service.id,
+        state=domain.state,
+        rules=tuple(sorted(rules, key=lambda r: r.address)),
+        catch_all=catch_all,
+        destinations=destinations_of(domain) if present else (),
+        subaddressing=domain.inbound.subaddressing,
+        leaving=leaving_patterns(intent, domain),
+        workers=_workers(domain, service) if present else (),
+        senders=tuple(sender_plan(domain, sender, profile) for sender, profile in intent.sender_profiles(domain)),
+        dmarc=dmarc_plan(intent, domain),
+        policy_why=policy_why(intent, domain),
+        mta_sts=domain.mta_sts,
+        tls_rpt=domain.tls_rpt,
+        keeps=_keeps(domain, service) if present else (),
+    )
+
+
+def _service(intent: intent_model.Intent, domain: intent_model.Domain) -> Profile:
+    assert domain.inbound is not None
+    service = intent.profile(domain.inbound.provider)
+    if service is None:
+        raise MailsteadError.one(
+            "MS-PLAN-005",
+            domain.name,
+            f"the provider {domain.inbound.provider} has no profile",
+            "read the intent with the profiles of templates/providers",
+        )
+    return service
+
+
+def _rule(address: str, target: intent_model.Target) -> RulePlan:
+    return RulePlan(address, target.action, target.target, target.enabled, target.text)
+
+
+def _workers(domain: intent_model.Domain, service: Profile) -> Tuple[WorkerPlan, ...]:
+    assert domain.inbound is not None
+    found = [WorkerPlan(w.name, w.template, w.file, w.settings) for w in domain.inbound.workers]
+    if domain.mta_sts != "off" and service.mta_sts:
+        policy = {"mode": domain.mta_sts, "mx": list(service.mta_sts.mx), "max_age": service.mta_sts.max_age}
+        name = f"mta-sts-{domain.name.replace('.', '-')}"
+        host = f"mta-sts.{domain.name}"
+        found.append(WorkerPlan(name, STS_TEMPLATE, "", json.dumps(policy, sort_keys=True), (host,)))
+    return tuple(found)
+
+
+def _keeps(domain: intent_model.Domain, service: Profile) -> Tuple[Record, ...]:
+    """What the service writes into the zone itself. Its values are its own choice and are read, never invented."""
+
+    def kept(name: str, kind: str, shown: str, phase: str, role: str, reason: str) -> Record:
+        deferred = Deferred("routing", f"{domain.name}/{kind}")
+        return Record(domain.zone, name, kind, shown, TTL, phase, role, reason, deferred)
+
+    why = f"written and kept by {service.title}, which assigns the preferences to each zone"
+    out = [kept(domain.name, "MX", f"<assigned> {mx.host}", "delivery", "mx", why) for mx in service.mx]
+    for key in (k for k in service.dkim if k.kind == "managed"):
+        name = f"{key.selector}._domainkey.{domain.name}"
+        why = f"the key with which {service.title} signs what it forwards"
+        out.append(kept(name, "TXT", "<assigned>", "keys", "dkim-service", why))
+    return tuple(out)
+
+
+# -- senders ---------------------------------------------------------------------------------------------------------
+
+
+def sender_plan(domain: intent_model.Domain, sender: intent_model.Outbound, profile: Profile) -> SenderPlan:
+    """A declared sender, with what a person has to do at the provider."""
+    values = values_of(domain, sender)
+    steps = [filled(text, values) for text in profile.by_hand.once]
+    for address in sender.send_as:
+        steps += [filled(text, {**values, "address": address}) for text in profile.by_hand.each_address]
+    return SenderPlan(
+        provider=profile.id,
+        title=profile.title,
+        account=sender.account,
+        send_as=sender.send_as,
+        max_policy=profile.dmarc.max_policy,
+        why=profile.dmarc.reason,
+        managed=profile.coexist.managed_by_api,
+        steps=tuple(steps),
+    )
+
+
+def values_of(domain: intent_model.Domain, sender: intent_model.Outbound) -> Dict[str, str]:
+    """What fills the placeholders of a profile."""
+    known = {"domain": domain.name, "dashes": domain.name.replace(".", "-")}
+    return {**known, **({"account": sender.account} if sender.account else {}), **dict(sender.inputs)}
+
+
+def dmarc_plan(intent: intent_model.Intent, domain: intent_model.Domain) -> DmarcPlan:
+    """``auto`` is the strictest policy that all declared senders allow."""
+    wanted = domain.dmarc
+    profiles = [profile for _sender, profile in intent.sender_profiles(domain)]
+    policy = ceiling(profiles) if wanted.policy == "auto" else wanted.policy
+    return DmarcPlan(policy, wanted.np, wanted.adkim, wanted.aspf, wanted.rua)
+
+
+def policy_why(intent: intent_model.Intent, domain: intent_model.Domain) -> str:
+    """Why the policy is what it is, in words for people."""
+    profiles = [profile for _sender, profile in intent.sender_profiles(domain)]
+    limits = limiting(profiles)
+    if limits:
+        reasons = "; ".join(f"{p.title}: {p.dmarc.reason}" for p in limits)
+        others = ", ".join(aligned_alternatives(intent.profiles))
+        return f"{reasons}. For reject, send through an aligned provider ({others}), also as the send-as server"
+    if not domain.senders:
+        return f"no sender is declared, so nobody may send as {domain.name}"
+    return f"all declared senders are aligned: {', '.join(s.provider for s in domain.senders)}"
+
+
+# -- records ---------------------------------------------------------------------------------------------------------
+
+
+def spf_text(service: Profile, senders: Sequence[Tuple[intent_model.Outbound, Profile]]) -> str:
+    """One record with what forwarding needs and what the senders need; an optional include only where it is asked for."""
+    includes = [f"include:{name}" for name in service.spf.include]
+    includes += sender_includes(senders)
+    return " ".join(["v=spf1", *dict.fromkeys(includes), service.spf.all])
+
+
+def sender_includes(senders: Sequence[Tuple[intent_model.Outbound, Profile]]) -> List[str]:
+    """The SPF terms that senders need at the domain itself."""
+    out: List[str] = []
+    for sender, profile in senders:
+        if profile.spf.scope == "apex" and (sender.spf_authorize or not profile.spf.optional):
+            out += [f"include:{name}" for name in profile.spf.include]
+    return out
+
+
+def sender_records(
+    domain: intent_model.Domain, senders: Sequence[Tuple[intent_model.Outbound, Profile]]
+) -> List[Record]:
+    """Keys, verification and other records that the profiles of senders ask for. What an input is missing for is left out."""
+    out: List[Record] = []
+    for sender, profile in senders:
+        values = values_of(domain, sender)
+        for key in (k for k in profile.dkim if k.kind != "managed"):
+            name, kind = f"{key.selector}._domainkey", "CNAME" if key.kind == "cname" else "TXT"
+            why = f"{profile.title} signs with this key"
+            out += _filled(domain, (name, kind, key.value), values, "keys", f"dkim-{profile.id}", why)
+        for one in profile.records:
+            why = f"asked for by {profile.title}"
+            out += _filled(domain, (one.name, one.type, one.value), values, "policy", profile.id, why)
+    return out
+
+
+def _filled(
+    domain: intent_model.Domain,
+    template: Tuple[str, str, str],
+    values: Mapping[str, str],
+    phase: str,
+    role: str,
+    why: str,
+) -> List[Record]:
+    label, kind, content = template
+    label, content = filled(label, values), filled(content, values)
+    if "{" in label + content:
+        return []
+    name = f"{label}.{domain.name}" if label else domain.name
+    return [Record(domain.zone, name.lower(), kind, content, TTL, phase, role, why)]
+
+
+def of_routing(intent: intent_model.Intent, plan: RoutingPlan) -> List[Record]:
+    """The records of a routed domain that are ours to keep: SPF, DMARC, TLS-RPT, the senders' keys, MTA-STS when asked."""
+    domain = next(d for d in intent.domains if d.name == plan.name)
+    if plan.state != "present":
+        return []
+    service = _service(intent, domain)
+    senders = intent.sender_profiles(domain)
+    who = ", ".join([service.title, *(p.title for _s, p in senders if sender_includes([(_s, p)]))])
+    text = spf_text(service, senders)
+    out = [Record(plan.zone, plan.name, "TXT", text, TTL, "policy", "spf", f"mail leaves through {who}")]
+    out += sender_records(domain, senders)
+    why = f"policy {plan.dmarc.policy}: senders are {', '.join(s.title for s in plan.senders) or 'none'} (RFC 9989)"
+    out += records.reports(plan.zone, plan.name, plan.dmarc, plan.tls_rpt, why)
+    if plan.mta_sts != "off" and service.mta_sts:
+        name = f"_mta-sts.{plan.name}"
+        why = f"announces the policy that {service.title} keeps (RFC 8461)"
+        out.append(Record(plan.zone, name, "CNAME", service.mta_sts.cname, TTL, "delivery", "mta-sts", why))
+    return [dataclasses.replace(r, name=r.name.lower()) for r in out]

@@ -1,0 +1,116 @@
+"""The profiles of providers: each file is read, agrees with the published schema, and says only what it can fill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.senders import policy_of
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import domain_keys
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.codes import CODES
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    Profile,
+    aligned_alternatives,
+    by_id,
+    ceiling,
+    filled,
+    limiting,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.words import json_schema, read_profile
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import FOLDER, profiles
+
+from tools import profile_schema
+
+FILES = sorted(FOLDER.glob("*.yml"))
+KNOWN = by_id(profiles())
+MINIMAL: dict[str, Any] = {
+    "id": "some_provider",
+    "title": "Some Provider",
+    "roles": ["outbound"],
+    "verified_on": "2026-11-20",
+    "sources": ["https://docs.example.net/dns"],
+}
+
+
+def test_the_schema_beside_the_profiles_is_up_to_date() -> None:
+    assert json.loads(profile_schema.TARGET.read_text(encoding="utf-8")) == json_schema()
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_file_fits_the_schema_and_has_its_facts_dated(path: Path) -> None:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    jsonschema.validate(data, json_schema())
+    profile = KNOWN[path.stem]
+    assert profile.sources and profile.verified_on.startswith("20")
+    assert profile.dmarc.reason or not profile.sends
+
+
+@pytest.mark.parametrize("profile", profiles(), ids=lambda p: p.id)
+def test_the_words_of_a_profile_are_words_of_the_inventory(profile: Profile) -> None:
+    keys = domain_keys(profiles())
+    for direction in ("inbound", "outbound"):
+        takes = getattr(profile, direction)
+        known = keys[direction].shape.keys  # type: ignore[attr-defined]
+        assert set(takes.required) | set(takes.optional) <= set(known)
+
+
+def test_what_senders_allow_together() -> None:
+    gmail, workspace = KNOWN["gmail_personal"], KNOWN["google_workspace"]
+    assert ceiling([]) == "reject" and limiting([workspace]) == []
+    assert ceiling([workspace, gmail]) == "none" and limiting([workspace, gmail]) == [gmail]
+    assert "gmail_personal" not in aligned_alternatives(profiles())
+    assert "cloudflare_email_routing" not in aligned_alternatives(profiles())
+
+
+def test_a_record_that_a_provider_owns_has_a_policy() -> None:
+    assert policy_of(KNOWN["cloudflare_email_sending"].dmarc.owns_record) == "reject"
+    assert policy_of("") == policy_of("v=DMARC1; p=maybe") == ""
+
+
+def test_templates_are_filled_as_far_as_values_are_known() -> None:
+    assert filled("{a}.{b}", {"a": "x"}) == "x.{b}"
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("MS-INT-001", {"titel": "x"}),
+        ("MS-INT-002", {"title": None}),
+        ("MS-INT-003", {"verified_on": "yesterday"}),
+        ("MS-INT-004", {"roles": ["sender"]}),
+        ("MS-PRO-002", {"dkim": [{"kind": "txt", "selector": "s"}]}),
+        ("MS-PRO-002", {"dkim": [{"kind": "managed", "selector": "s", "value": "x"}]}),
+        ("MS-PRO-002", {"dkim": [{"kind": "txt", "selector": "s", "value": "{key}"}]}),
+        ("MS-PRO-002", {"records": [{"type": "TXT", "value": "token={token}"}]}),
+        ("MS-PRO-002", {"inbound": {"optional": ["addresses"]}}),
+        ("MS-PRO-002", {"roles": ["inbound", "outbound"]}),
+        ("MS-PRO-002", {"inputs": [{"name": "key", "where": "there", "pattern": "("}]}),
+    ],
+)
+def test_mistakes_in_a_profile_have_codes(code: str, changes: dict[str, Any]) -> None:
+    _profile, found = read_profile({**MINIMAL, **changes}, "some_provider.yml")
+    assert code in [p.code for p in found]
+    assert all(p.where.startswith("some_provider.yml") and p.fix for p in found)
+
+
+def test_a_minimal_profile_is_enough() -> None:
+    profile, found = read_profile(MINIMAL, "some_provider.yml")
+    assert not found and profile.sends and not profile.takes_mail and profile.limit("rules") == 0
+
+
+def test_all_files_are_read_before_anything_is_said(tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text("a: [", encoding="utf-8")
+    (tmp_path / "other.yml").write_text(yaml.safe_dump(MINIMAL), encoding="utf-8")
+    with pytest.raises(MailsteadError) as caught:
+        profiles(tmp_path)
+    assert [(p.code, p.where) for p in caught.value.problems] == [
+        ("MS-PRO-001", "broken.yml"),
+        ("MS-PRO-001", "other.yml"),
+    ]
+    assert set(CODES) == {"MS-PRO-001", "MS-PRO-002"}
