@@ -206,18 +206,26 @@ problems:
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import client_of, client_spec
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
-from ansible_collections.mailstead.stack.plugins.module_utils.dns import module as zones
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import (
+    client_of,
+    client_spec,
+    look_up_ahead,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import arguments
 
 
 def argument_spec() -> Dict[str, Any]:
-    return {**client_spec(), "tags": {"type": "bool", "default": True}, **zones.argument_spec()}
+    return {**client_spec(), "tags": {"type": "bool", "default": True}, **arguments.argument_spec()}
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), required_by={"undo": ["snapshots"]}, supports_check_mode=True)
-    zones.run_module(module, lambda: CloudflareProvider(client_of(module.params)), "cloudflare")
+    first = None if all(zone["id"] for zone in module.params["zones"]) else look_up_ahead(module.params)
+    # Loaded while the answer is on its way: a run that changes nothing consists of little else.
+    from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider  # noqa: PLC0415
+    from ansible_collections.mailstead.stack.plugins.module_utils.dns.module import run_module  # noqa: PLC0415
+
+    run_module(module, lambda: CloudflareProvider(client_of(module.params, first)), "cloudflare")
 
 
 if __name__ == "__main__":

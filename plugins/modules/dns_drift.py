@@ -281,9 +281,10 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import DEFAULT_URL
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.arguments import MODES, zones_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.compare import compare, overviews
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_wants
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.module import MODES, make_tasks, zones_spec
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.module import make_tasks
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneTask
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.module import ALGORITHMS, apex_aliases

@@ -179,6 +179,7 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import arguments
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import module as zones
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.module import apex_aliases, server_spec
 
@@ -190,7 +191,7 @@ except ImportError:
 
 
 def argument_spec() -> Dict[str, Any]:
-    return {**server_spec(), **zones.argument_spec()}
+    return {**server_spec(), **arguments.argument_spec()}
 
 
 def main() -> None:

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from ansible.module_utils.basic import env_fallback
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client, check_token
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.limits import ZONES_PER_PAGE
+from ansible_collections.mailstead.stack.plugins.module_utils.common.ahead import Ahead
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
+    BASE_HEADERS,
     DEFAULT_URL,
     HttpTransport,
     Transport,
@@ -31,12 +35,29 @@ def client_spec() -> Dict[str, Any]:
     }
 
 
-def client_of(params: Mapping[str, Any]) -> Client:
-    """A client for a module's arguments. Raises MailsteadError for a URL or a token that cannot be used."""
+def client_of(params: Mapping[str, Any], first: Optional[Transport] = None) -> Client:
+    """A client for a module's arguments; first: a connection that is there already.
+
+    Raises MailsteadError for a URL or a token that cannot be used.
+    """
     base_url = check_base_url(params["base_url"])
     timeout = float(params["timeout"])
+    made = [first] if first else []
 
     def connect() -> Transport:
-        return HttpTransport(base_url, timeout)
+        return made.pop() if made else HttpTransport(base_url, timeout)
 
     return Client(params["api_token"], connect)
+
+
+def look_up_ahead(params: Mapping[str, Any]) -> Optional[Transport]:
+    """A connection on which the first page of the token's zones is asked for already.
+
+    None where the arguments do not allow it: whoever uses them says why.
+    """
+    try:
+        transport = HttpTransport(params["base_url"], float(params["timeout"]))
+        headers = {**BASE_HEADERS, "Authorization": f"Bearer {check_token(params['api_token'])}"}
+    except MailsteadError:
+        return None
+    return Ahead(transport, "/zones", {"page": "1", "per_page": str(ZONES_PER_PAGE)}, headers)

@@ -23,6 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
     Page,
     RefusalError,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.limits import ZONES_PER_PAGE
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.token_model import (
     NEEDS,
     Capability,
@@ -36,7 +37,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.token_m
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.token_words import problems, warnings
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import (
-    ZONES_PER_PAGE,
     ZoneInfo,
     zone_info,
 )

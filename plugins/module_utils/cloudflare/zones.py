@@ -16,19 +16,20 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
     Client,
     RefusalError,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.limits import (
+    BATCH_CAP,
+    BATCH_CAP_PAID,
+    QUOTA,
+    QUOTA_PAID,
+    RECORDS_PER_PAGE,
+    ZONES_PER_PAGE,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.wire import WireError, decode
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import Zone
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have
 
-ZONES_PER_PAGE = 50
-RECORDS_PER_PAGE = 5000
-#: Operations of one batch and records of one zone, by plan (documentation, plans table).
-BATCH_CAP = {"free": 200}
-BATCH_CAP_PAID = 3500
-QUOTA = {"free": 200}
-QUOTA_PAID = 3500
 _SCOPES = "Give the token the permissions Zone Read and DNS Write (called DNS Edit when making it) for the zones it is to keep."
 
 

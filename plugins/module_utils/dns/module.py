@@ -17,7 +17,6 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Proto
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import published
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import ZoneProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import (
@@ -31,9 +30,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost impor
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
-POLICIES = ["merge", "adopt", "replace", "fail"]
-MODES = ["create_only", "owned", "names", "zone"]
-
 
 class ClosableProvider(ZoneProvider, Protocol):
     """A provider that holds connections."""
@@ -41,54 +37,7 @@ class ClosableProvider(ZoneProvider, Protocol):
     def close(self) -> None: ...
 
 
-# -- arguments -------------------------------------------------------------------------------------------------------
-
-
-def zones_spec() -> Dict[str, Any]:
-    """The argument ``zones``."""
-    record = {
-        "zone": {"type": "str"},
-        "name": {"type": "str", "required": True},
-        "type": {"type": "str", "required": True},
-        "content": {"type": "str", "required": True},
-        "ttl": {"type": "int", "default": 3600},
-        "phase": {"type": "str", "choices": list(PHASES), "default": PHASES[-1]},
-        "role": {"type": "str", "required": True},
-        "reason": {"type": "str", "default": ""},
-        "deferred": {"type": "dict"},
-    }
-    policies = dataclasses.asdict(ForeignPolicy())
-    foreign = {field: {"type": "str", "choices": POLICIES, "default": value} for field, value in policies.items()}
-    zone = {
-        "name": {"type": "str", "required": True},
-        "id": {"type": "str"},
-        "provider": {"type": "str"},
-        "confirm": {"type": "str"},
-        "records": {"type": "list", "elements": "dict", "default": [], "options": record},
-        "foreign": {"type": "dict", "default": {}, "options": foreign},
-    }
-    return {"type": "list", "elements": "dict", "required": True, "options": zone}
-
-
-def argument_spec() -> Dict[str, Any]:
-    """The arguments of a module that keeps zones, without those that say how to reach their host."""
-    return {
-        "zones": zones_spec(),
-        "through_phase": {"type": "str", "choices": list(PHASES), "default": PHASES[-1]},
-        "stages": {"type": "list", "elements": "str", "choices": list(PHASES), "default": []},
-        "mode": {"type": "str", "choices": MODES, "default": "owned"},
-        "instance": {"type": "str", "default": "mailstead"},
-        "max_delete": {"type": "int", "default": 20},
-        "max_delete_percent": {"type": "int", "default": 30},
-        "dkim_min_rsa_bits": {"type": "int", "default": 2048},
-        "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
-        "snapshots": {"type": "path"},
-        "snapshots_point": {"type": "str"},
-        "undo": {"type": "str"},
-        "wait_authoritative": {"type": "bool", "default": False},
-        "wait_deadline": {"type": "int", "default": 120},
-        "wait_roles": {"type": "list", "elements": "str", "default": []},
-    }
+# -- arguments as what a run takes ----------------------------------------------------------------------------------
 
 
 def options(params: Dict[str, Any], spf_fetch: Optional[Fetch] = None) -> Options:
