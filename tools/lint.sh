@@ -9,7 +9,7 @@ step ruff
 ruff check --quiet --output-format concise .
 ruff format --quiet --check .
 step mypy
-mypy --no-error-summary plugins lab tools tests
+mypy --no-error-summary plugins lab tools tests bench
 step "Python 3.9 on target hosts"
 vermin --quiet --no-tips --target=3.9- --violations --eval-annotations --no-parse-comments plugins/modules plugins/module_utils
 step yamllint
