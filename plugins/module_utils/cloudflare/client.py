@@ -27,6 +27,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.http import
     TransportError,
 )
 
+JSON = "application/json"
 READ_TRIES = 4
 #: Seconds one run waits for the rate limit altogether: a whole block, which lasts five minutes (documentation, API rate
 #: limits), and a little for what comes after it.
@@ -125,25 +126,48 @@ class Client:
 
     def text(self, path: str, label: str = "") -> str:
         """GET of an endpoint that answers in plain text instead of an envelope. Raises as :meth:`read` does."""
-        answer = self._get(path, {}, label)
-        if answer.status < 300 and answer.headers.get("content-type", "").startswith("text/plain"):
+        answer = self.document(path, label)
+        if answer.headers.get("content-type", "").startswith("text/plain"):
             return answer.body.decode("utf-8", "replace")
         self._page(answer, f"GET {path}")
         raise self.malformed(f"GET {path}", "plain text was expected")
 
-    def _get(self, path: str, query: Mapping[str, Any], label: str) -> Answer:
+    def document(self, path: str, label: str = "") -> Answer:
+        """GET of an endpoint whose answer is no envelope but the thing itself. Raises as :meth:`read` does."""
+        answer = self._get(path, {}, label)
+        if answer.status >= 300:
+            self._page(answer, f"GET {path}")
+        return answer
+
+    def ask(self, path: str, question: Any, label: str = "") -> Any:
+        """POST that changes nothing and is answered in JSON without an envelope (GraphQL): repeated like a read.
+
+        Raises as :meth:`read` does.
+        """
+        data = json.dumps(question, separators=(",", ":")).encode()
+        answer = self._get(path, {}, label, "POST", data)
+        if answer.status >= 300:
+            self._page(answer, f"POST {path}")
+        try:
+            return json.loads(answer.body)
+        except ValueError:
+            raise self.malformed(f"POST {path}", "the answer is not JSON") from None
+
+    def _get(
+        self, path: str, query: Mapping[str, Any], label: str, method: str = "GET", body: Optional[bytes] = None
+    ) -> Answer:
         last = ""
         for attempt in range(READ_TRIES):
             self._pause_before(attempt)
             try:
-                answer = self._send("GET", path, query, None, label)
+                answer = self._send(method, path, query, body, label)
             except TransportError as error:
                 last = str(error)
                 continue
             if answer.status < 500:
                 return answer
             last = f"HTTP status {answer.status}"
-        raise self._unreachable(last, f"GET {path}")
+        raise self._unreachable(last, f"{method} {path}")
 
     def pages(
         self, path: str, per_page: int, query: Optional[Mapping[str, Any]] = None, label: str = ""
@@ -160,20 +184,32 @@ class Client:
 
     def write(self, path: str, body: Any, label: str = "", method: str = "POST") -> Any:
         """Send a body; returns the result. Raises RefusalError (nothing was applied), UnclearError or MailsteadError."""
-        data = json.dumps(body, separators=(",", ":")).encode()
+        return self.upload(path, json.dumps(body, separators=(",", ":")).encode(), JSON, label, method)
+
+    def upload(self, path: str, body: bytes, content_type: str, label: str = "", method: str = "PUT") -> Any:
+        """Send a body that is not JSON; returns and raises as :meth:`write` does."""
         request = f"{method} {path}"
-        answer = self._send_once(method, path, data, label)
+        answer = self._send_once(method, path, body, label, content_type)
         if answer.status >= 500:
             raise UnclearError(f"{request}: HTTP status {answer.status}")
         return self._page(answer, request, write=True).result
 
-    def _send_once(self, method: str, path: str, body: bytes, label: str) -> Answer:
+    def remove(self, path: str, label: str = "") -> Any:
+        """DELETE; returns the result, None where the answer has no body. Raises as :meth:`write` does."""
+        answer = self._send_once("DELETE", path, None, label)
+        if answer.status >= 500:
+            raise UnclearError(f"DELETE {path}: HTTP status {answer.status}")
+        if answer.status < 300 and not answer.body.strip():
+            return None
+        return self._page(answer, f"DELETE {path}", write=True).result
+
+    def _send_once(self, method: str, path: str, body: Optional[bytes], label: str, content_type: str = JSON) -> Answer:
         """Send what must not take effect twice: repeated only while no connection could be made at all."""
         last = ""
         for attempt in range(READ_TRIES):
             self._pause_before(attempt)
             try:
-                return self._send(method, path, {}, body, label)
+                return self._send(method, path, {}, body, label, content_type)
             except TransportError as error:
                 last = str(error)
                 if error.sent:
@@ -187,10 +223,18 @@ class Client:
             self._open.clear()
             self._local = threading.local()
 
-    def _send(self, method: str, path: str, query: Mapping[str, Any], body: Optional[bytes], label: str) -> Answer:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Optional[bytes],
+        label: str,
+        content_type: str = JSON,
+    ) -> Answer:
         headers = {**BASE_HEADERS, "Authorization": f"Bearer {self._token}"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content_type
         while True:
             with self._lock:
                 sent = self._clock()

@@ -29,4 +29,12 @@ CODES: Dict[str, str] = {
     "MS-CF-025": "The token lacks a permission that is needed. The message names it as the dashboard does, and where to add it.",
     "MS-CF-026": "A zone that is needed is none of those the token sees.",
     "MS-CF-027": "A permission cannot be tried: an account or a zone to try it on is not known.",
+    # Workers
+    "MS-CW-001": "A Worker of a wanted name is there and is not ours. Take another name, or adopt it.",
+    "MS-CW-002": "A wanted Worker is malformed: its name, its modules, or its bindings.",
+    "MS-CW-003": "A Worker that is to go still gets mail from rules of Email Routing: that mail would be lost to its senders.",
+    "MS-CW-004": "Cloudflare refused a Worker. Its words name the binding, or the line of the code.",
+    "MS-CW-005": "Whether a Worker was written stays unclear after several tries. Run again: what is deployed is read first.",
+    "MS-CW-006": "The token lacks the permission Workers Scripts of the account.",
+    "MS-CW-007": "The code of a Worker cannot be read on the controller.",
 }
