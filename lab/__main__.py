@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     starting = verbs.add_parser("up", help="start the lab; changes nothing on one that runs as described")
     starting.add_argument("machine", nargs="*", help="only these", choices=[[], *(h.name for h in HOSTS)])
+    extra = [h.name for h in HOSTS if h.on_demand]
+    starting.add_argument("--with", dest="also", action="append", default=[], choices=extra, help="and this, on demand")
     verbs.add_parser("down", help="remove everything but the images")
     verbs.add_parser("clean", help="remove the images and build/lab too")
     verbs.add_parser("status", help="what is up and how to log in")
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         if options.verb == "up":
-            lifecycle.up(tuple(options.machine))
+            lifecycle.up(tuple(options.machine), tuple(options.also))
         elif options.verb == "down":
             lifecycle.down()
         elif options.verb == "clean":

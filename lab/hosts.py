@@ -19,6 +19,9 @@ import docker.errors
 from lab import paths, render, wiring
 from lab.topology import LABEL, SPEC_LABEL, Host
 
+#: Endings of the programs that a machine runs from a bind.
+CODE = (".py", ".mjs")
+
 #: A container that boots systemd without being privileged, on cgroup v1 and v2 alike.
 SYSTEMD_CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE")
 
@@ -47,7 +50,7 @@ def fingerprint(machine: Host, image_id: str, files: dict[str, render.File], ins
     """What a container made now would be made from. inside: identifies what its own container engine will pull."""
     state = hashlib.sha256(repr((machine, image_id, options(machine), inside)).encode())
     for code in machine.code:
-        for file in sorted((paths.ROOT / code).rglob("*.py")):
+        for file in sorted(f for f in (paths.ROOT / code).rglob("*") if f.suffix in CODE):
             state.update(file.read_bytes())
     for path in sorted(files):
         state.update(f"\0{path}\0{files[path].mode}\0".encode() + files[path].content)

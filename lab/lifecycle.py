@@ -11,13 +11,27 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 
-from lab import engine, health, hosts, images, mailserver, paths, registry, render, secrets, topology, trust, wiring
+from lab import (
+    engine,
+    health,
+    hosts,
+    images,
+    mailserver,
+    paths,
+    registry,
+    render,
+    secrets,
+    topology,
+    trust,
+    wiring,
+    workerd,
+)
 from lab.console import CONSOLE, LabError
 from lab.frp import build as frp
 from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, Host
@@ -44,37 +58,53 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def up(only: tuple[str, ...] = ()) -> None:
+def up(only: tuple[str, ...] = (), also: tuple[str, ...] = ()) -> None:
     """Bring the lab to the state of the topology, alone. See :func:`_up`."""
     engine.require_root()
     with _alone():
-        _up(only)
+        _up(only, also)
 
 
-def _up(only: tuple[str, ...]) -> None:
-    """Bring the lab to the state of the topology. only: names of machines, for trying things; default is all.
+def chosen(only: tuple[str, ...], also: tuple[str, ...], running: Container[str]) -> tuple[Host, ...]:
+    """The machines that a run is about. only: these, default is all but those on demand; also: of these, in addition;
+    running: containers that are there, of which those on demand stay part of the lab."""
+    return tuple(
+        h for h in HOSTS if h.name in also or (h.name in only if only else not h.on_demand or h.container in running)
+    )
 
+
+def _up(only: tuple[str, ...], also: tuple[str, ...]) -> None:
+    """Bring the lab to the state of the topology. only: names of machines, for trying things; also: of those on demand.
+
+    A machine on demand comes to a running lab, or is made anew in it, without a new start of the others.
     Raises LabError, with everything left as it is so that it can be looked at.
     """
     begin = time.monotonic()
     engine.ensure_tools()
     client = engine.ensure()
     paths.private_dir(paths.BUILD)
-    machines = tuple(h for h in HOSTS if not only or h.name in only)
+    running = hosts.existing(client)
+    machines = chosen(only, also, running)
     facts = render.world(secrets.load())
     secrets.known_hosts()
     paths.write_if_changed(paths.BUILD / "resolv.conf", render.RESOLV_CONF, 0o644)
     tags, inside = _artefacts(client, machines)
 
     wanted = {m.name: _spec(client, m, tags, facts, inside) for m in machines}
-    running = hosts.existing(client)
-    unchanged = _matches(machines, wanted, running)
+    added = tuple(m for m in machines if m.on_demand and not _matches((m,), wanted, running))
+    kept = tuple(m for m in machines if m not in added)
+    unchanged = _matches(kept, wanted, running)
     why = "the running lab differs from its description"
     acme = any(m.name == "acme" for m in machines)
     if unchanged and acme and _authority_lost(client, running):
         unchanged, why = False, "the lab's ACME server was restarted, and nobody trusts what it had issued"
     if unchanged:
-        _rewire(client, machines, running)
+        _rewire(client, kept, running)
+        for machine in added:
+            if machine.container in running:
+                _remove(running[machine.container])
+            with CONSOLE.step(f"machine: {machine.name}"):
+                _begin(client, machine, tags, wanted, facts)
     else:
         if running:
             programs = wiring.busy()
@@ -86,7 +116,7 @@ def _up(only: tuple[str, ...]) -> None:
             CONSOLE.say(f"{why}: starting afresh")
             _teardown(client)
         _start(client, machines, tags, wanted, facts)
-    health.await_all(client, machines, announce=not unchanged)
+    health.await_all(client, machines, announce=not unchanged or bool(added))
     trust.install(client, machines, facts.authority, trust.acme_root(client) if acme else b"")
     state = "runs as described" if unchanged else "is up"
     CONSOLE.say(f"the lab {state}: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
@@ -97,6 +127,8 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str],
 
     Returns the images' tags, and what identifies the registry's content.
     """
+    if any(m.name == "routing" for m in machines):
+        workerd.ensure()
     needed = {m.image for m in machines}
     serves = any(m.name == "release" for m in machines)
     if not serves:
@@ -188,19 +220,22 @@ def _start(
         for net in NETWORKS:
             wiring.ensure_network(client, net)
         wiring.guard()
-    for machine in machines:
-        for bind in machine.binds:
-            (paths.ROOT / bind.source).mkdir(parents=True, exist_ok=True)
 
     def begin(machine: Host) -> None:
-        files = render.files(machine, facts)
-        container = hosts.create(client, machine, tags[machine.image], wanted[machine.name], files)
-        hosts.start(machine, container)
+        _begin(client, machine, tags, wanted, facts)
 
     with CONSOLE.step(f"machines: {len(machines)}"):
         _parallel(begin, tuple(m for m in machines if m.name in FIRST))
         wiring.ensure_controller()
         _parallel(begin, tuple(m for m in machines if m.name not in FIRST))
+
+
+def _begin(client: Any, machine: Host, tags: dict[str, str], wanted: dict[str, str], facts: render.World) -> None:
+    for bind in machine.binds:
+        (paths.ROOT / bind.source).mkdir(parents=True, exist_ok=True)
+    files = render.files(machine, facts)
+    container = hosts.create(client, machine, tags[machine.image], wanted[machine.name], files)
+    hosts.start(machine, container)
 
 
 def down() -> None:
@@ -295,7 +330,7 @@ def status() -> int:
     everything = True
     for machine in HOSTS:
         state = running[machine.container].status if machine.container in running else "absent"
-        everything = everything and state == "running"
+        everything = everything and (state == "running" or (machine.on_demand and state == "absent"))
         more = f" (+{len(machine.links[0].extra)} more addresses)" if machine.links[0].extra else ""
         print(f"{machine.name:<12}{state:<10}{machine.address4():<16}{machine.address6():<20}{machine.hostname}{more}")
     here = topology.CONTROLLER

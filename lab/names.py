@@ -12,7 +12,15 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from lab.topology import PROVIDER_A, PROVIDER_B, REVERSE_SERVER, ROOT_SERVER, TLD_SERVER, core6
+from lab.topology import (
+    PROVIDER_A,
+    PROVIDER_B,
+    REVERSE_SERVER,
+    ROOT_SERVER,
+    ROUTING_EXCHANGES,
+    TLD_SERVER,
+    core6,
+)
 
 TTL = 60
 
@@ -88,6 +96,11 @@ PROVIDER_EXCHANGES: tuple[tuple[str, str, int], ...] = (
     ("qq.com", "mx1.qq.com", 34),
 )
 
+#: Email Routing: its exchangers with the last part of their addresses, the server that forwards, its DKIM record.
+ROUTING: tuple[tuple[str, int], ...] = tuple(zip(ROUTING_EXCHANGES, (61, 62, 63)))
+FORWARDER, FORWARDER_LAST = "a-h.cloudflare-email.net", 60
+ROUTING_DKIM = "cf2024-1._domainkey.cloudflare-email.net"
+
 STATIC_RECORDS: tuple[Record, ...] = (
     *both("ada.ns.cloudflare.com", PROVIDER_A),
     *both("bob.ns.cloudflare.com", PROVIDER_B),
@@ -112,6 +125,15 @@ STATIC_RECORDS: tuple[Record, ...] = (
     *both("mail.stranger.example.org", 40),
     Record("mail.stranger.example.org", "TXT", "v=spf1 a -all"),
     *(record for provider in PROVIDER_EXCHANGES for _, record in _mailbox_provider(*provider)),
+    # What a large provider says of its own senders.
+    Record("gmail.com", "TXT", "v=spf1 redirect=_spf.google.com"),
+    Record("_spf.google.com", "TXT", f"v=spf1 ip4:198.18.0.31 ip6:{core6('31')} ~all"),
+    Record("_dmarc.gmail.com", "TXT", "v=DMARC1; p=none; sp=quarantine"),
+    # Email Routing: where a zone's MX lead, who forwards, and what zones refer to.
+    *(record for name, last in ROUTING for record in both(name, last)),
+    *both(FORWARDER, FORWARDER_LAST),
+    Record("_spf.mx.cloudflare.net", "TXT", f"v=spf1 ip4:198.18.0.60 ip6:{core6('60')} ~all"),
+    Record("_mta-sts.mx.cloudflare.net", "TXT", "v=STSv1; id=20230615T153000;"),
     # A block list with nothing but the two test entries of RFC 5782 section 5: 127.0.0.2 is listed, 127.0.0.1 never.
     Record("2.0.0.127.zen.spamhaus.org", "A", "127.0.0.2"),
     Record("2.0.0.127.zen.spamhaus.org", "A", "127.0.0.4"),
@@ -121,7 +143,9 @@ STATIC_RECORDS: tuple[Record, ...] = (
 
 #: Zones delegated from a top-level domain, besides those of the customer.
 STATIC_ZONES = (
+    "cloudflare-email.net",
     "cloudflare.com",
+    "cloudflare.net",
     "docker.io",
     "example.org",
     "github.com",
@@ -148,6 +172,10 @@ POINTERS: tuple[tuple[str, str], ...] = (
     (core6("30"), "mx.strict.example.org"),
     *((f"198.18.0.{n}", exchange) for _, exchange, n in PROVIDER_EXCHANGES),
     *((core6(str(n)), exchange) for _, exchange, n in PROVIDER_EXCHANGES),
+    *((f"198.18.0.{n}", exchange) for exchange, n in ROUTING),
+    *((core6(str(n)), exchange) for exchange, n in ROUTING),
+    (f"198.18.0.{FORWARDER_LAST}", FORWARDER),
+    (core6(str(FORWARDER_LAST)), FORWARDER),
     ("198.18.0.40", "mail.stranger.example.org"),
     (core6("40"), "mail.stranger.example.org"),
 )

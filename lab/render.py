@@ -10,12 +10,37 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab import dns, names, paths, pki
-from lab.names import PROVIDER_EXCHANGES, STRANGER_SELECTOR, TWIN_KEY, TWIN_ZONES, Record, Zone
+from lab.names import (
+    FORWARDER,
+    FORWARDER_LAST,
+    PROVIDER_EXCHANGES,
+    ROUTING,
+    ROUTING_DKIM,
+    STRANGER_SELECTOR,
+    TWIN_KEY,
+    TWIN_ZONES,
+    Record,
+    Zone,
+)
 from lab.secrets import Secrets, ssh_key
-from lab.topology import HOSTS, NETWORKS, RESOLVER, RESOLVER6, Host
+from lab.topology import GUARDED4, GUARDED6, HOSTS, NETWORKS, RESOLVER, RESOLVER6, Host, core6
 
 ANCHOR_FILE = "/usr/local/share/ca-certificates/mailstead-lab.crt"
 CANARY = "canary@strict.example.org"
+#: A mailbox at one of the large providers, by the provider's domain: where forwarded mail ends. Same password.
+MAILBOXES = {"gmail.com": "you@gmail.com"}
+#: The zone that is served by Email Routing, and what a token for that has to allow.
+ROUTED_ZONE = "example.me"
+ROUTING_SCOPES = (
+    "Zone:Read",
+    "DNS:Edit",
+    "Zone Settings:Edit",
+    "Email Routing Rules:Edit",
+    "Email Routing Addresses:Edit",
+    "Workers Scripts:Edit",
+    "Analytics:Read",
+    "Account Settings:Read",
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +58,8 @@ class World:
     secrets: Secrets
     authority: bytes
     stranger_dkim: bytes
+    routing_dkim: bytes
+    routing_dkim_record: str
 
 
 def world(secrets: Secrets) -> World:
@@ -40,8 +67,9 @@ def world(secrets: Secrets) -> World:
     authority = pki.ensure()
     private, published = pki.dkim_key("stranger")
     record = Record(f"{STRANGER_SELECTOR}._domainkey.stranger.example.org", "TXT", published)
-    zones = names.all_zones((record,))
-    return World(zones, dns.signing_keys(zones), secrets, authority, private)
+    routing, routing_record = pki.dkim_key("routing")
+    zones = names.all_zones((record, Record(ROUTING_DKIM, "TXT", routing_record)))
+    return World(zones, dns.signing_keys(zones), secrets, authority, private, routing, routing_record)
 
 
 RESOLV_CONF = f"nameserver {RESOLVER}\noptions edns0 trust-ad timeout:3 attempts:2\n"
@@ -68,6 +96,8 @@ def files(machine: Host, facts: World) -> dict[str, File]:
         found["/root/.ssh/authorized_keys"] = File(f"{ssh_key('id_ed25519')[1]} mailstead-lab\n".encode(), 0o600)
     if machine.name == "stranger":
         found["/lab/pki/dkim.key"] = File(facts.stranger_dkim, 0o600)
+    if machine.name == "routing":
+        found["/lab/pki/dkim.key"] = File(facts.routing_dkim, 0o600)
     if machine.name == "dns":
         for name, text in dns.knot_files(facts.zones, facts.keys, facts.secrets.tsig()).items():
             found[f"/lab/dns/{name}"] = File(text.encode(), 0o600)
@@ -82,7 +112,8 @@ def _json(data: Any) -> bytes:
 
 def settings(machine: Host, facts: World) -> dict[str, Any]:
     """/lab/config.json of one machine."""
-    return _twin(facts) if machine.settings == "twin" else _common(machine, facts)
+    own = {"twin": _twin, "routing": _routing}.get(machine.settings)
+    return own(facts) if own else _common(machine, facts)
 
 
 def _twin(facts: World) -> dict[str, Any]:
@@ -92,7 +123,11 @@ def _twin(facts: World) -> dict[str, Any]:
         "tls_cert": "/lab/pki/cloudflare.crt",
         "tls_key": "/lab/pki/cloudflare.key",
         "zones": [{"name": z, "dnssec": "active"} for z in TWIN_ZONES],
-        "tokens": [{"token": facts.secrets.cloudflare_token, "scopes": ["Zone:Read", "DNS:Edit"]}],
+        "tokens": [
+            {"token": facts.secrets.cloudflare_token, "scopes": ["Zone:Read", "DNS:Edit"]},
+            {"token": facts.secrets.cloudflare_routing_token, "scopes": list(ROUTING_SCOPES), "zones": [ROUTED_ZONE]},
+        ],
+        "email": {"dkim_public_key": facts.routing_dkim_record.partition("p=")[2]},
         "ddns": {
             "server": names.SERVERS[2].ipv4()[0],
             "tsig_name": TWIN_KEY,
@@ -100,6 +135,35 @@ def _twin(facts: World) -> dict[str, Any]:
             "tsig_algorithm": dns.TSIG_ALGORITHM,
         },
         "control_token": facts.secrets.twin_control_token,
+    }
+
+
+def _routing(facts: World) -> dict[str, Any]:
+    """As lab/email_routing/config.py defines it."""
+    return {
+        "listeners": [
+            {
+                "name": name,
+                "addresses": [f"198.18.0.{last}", core6(str(last))],
+                "certificate": f"/lab/pki/{name}.crt",
+                "key": f"/lab/pki/{name}.key",
+            }
+            for name, last in ROUTING
+        ],
+        "identity": {
+            "hostname": FORWARDER,
+            "ipv4": f"198.18.0.{FORWARDER_LAST}",
+            "ipv6": core6(str(FORWARDER_LAST)),
+        },
+        "control": {
+            "url": "https://api.cloudflare.com",
+            "token": facts.secrets.twin_control_token,
+            "authority": "/lab/pki/ca.crt",
+        },
+        "secret": facts.secrets.srs_secret,
+        "dkim_key": "/lab/pki/dkim.key",
+        "workerd": "/lab/workerd/workerd",
+        "outbound": [GUARDED4, GUARDED6],
     }
 
 
@@ -131,6 +195,7 @@ def _common(machine: Host, facts: World) -> dict[str, Any]:
                 "ipv6": f"2001:2:0:1::{last}",
                 "cert": f"/lab/pki/{exchange}.crt",
                 "key": f"/lab/pki/{exchange}.key",
+                "mailbox": MAILBOXES.get(domain, ""),
             }
             for domain, exchange, last in PROVIDER_EXCHANGES
         ]

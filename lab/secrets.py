@@ -27,8 +27,10 @@ class Secrets:
     tsig_own: str
     tsig_admin: str
     cloudflare_token: str
+    cloudflare_routing_token: str
     twin_control_token: str
     canary_password: str
+    srs_secret: str
 
     def tsig(self) -> dict[str, str]:
         return {

@@ -105,6 +105,7 @@ class Host:
     container) instead of the image's own command. ssh: gets the lab's host and login keys. trusts: gets both
     authorities once the ACME server runs. code: directories whose programs it runs from a bind. gateway4 and gateway6
     of a host with several links: where it sends the rest; "" is the network's own gateway, "unreachable" is nowhere.
+    on_demand: started only where it is asked for by name, and then left as long as the lab runs.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Host:
     code: tuple[str, ...] = ()
     settings: str = ""
     login: str = ""
+    on_demand: bool = False
 
     @property
     def container(self) -> str:
@@ -207,6 +209,9 @@ SOURCES: dict[tuple[str, int], tuple[str, ...]] = {
 }
 
 CONTROLLER = Controller("mailstead-controller", "lan", "192.168.77.5", "2001:2:0:77::5", "ms-ctl0")
+
+#: Email Routing's inbound servers, in the order of their addresses (core .61 to .63).
+ROUTING_EXCHANGES = tuple(f"route{n}.mx.cloudflare.net" for n in (1, 2, 3))
 
 #: Prints nothing and fails unless every unit that should run does.
 BOOTED = CommandCheck(("systemctl", "is-system-running", "--quiet"))
@@ -325,6 +330,20 @@ HOSTS: tuple[Host, ...] = (
         ),
         # Port 25 cannot be tried from the controller, whose access provider blocks it: the self-test does.
         health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.30", 993)),
+    ),
+    Host(
+        name="routing",
+        image="routing",
+        # One of the names that Email Routing's servers connect from; the exchangers' names are on the other addresses.
+        hostname="a-h.cloudflare-email.net",
+        links=core(60, 61, 62, 63),
+        command=("python3", "-m", "lab.email_routing", "--config", "/lab/config.json"),
+        binds=(Bind("lab", "/lab/src/lab"), Bind("build/lab/workerd", "/lab/workerd")),
+        code=("lab/email_routing", "lab/standin/server"),
+        certificates=tuple(Certificate(name, (name,)) for name in ROUTING_EXCHANGES),
+        settings="routing",
+        health=(CommandCheck(SELF_TEST),),
+        on_demand=True,
     ),
     Host(
         name="stranger",

@@ -17,6 +17,8 @@ from .config import Control
 
 #: Seconds for one question.
 TIMEOUT = 10
+#: Of an address, what a path may hold as it is (RFC 3986 section 3.3); the twin compares it as it comes.
+_PLAIN = "@+=!$&'*~"
 
 
 class ServiceError(OSError):
@@ -63,13 +65,21 @@ class TwinAccount:
     def __init__(self, control: Control) -> None:
         self._base = f"{control.url.rstrip('/')}/__twin__/"
         self._token = control.token
-        self._context = ssl.create_default_context(cafile=control.authority or None)
+        secure = self._base.startswith("https:")
+        self._context = ssl.create_default_context(cafile=control.authority or None) if secure else None
 
     def route(self, recipient: str) -> Route | None:
-        """None: mail to it is refused."""
-        found = self._ask("GET", f"email/effective/{urllib.parse.quote(recipient)}")
-        if not found or not found.get("action"):
-            return None
+        """None: mail to it is refused, because there is no enabled rule or its destination is not verified."""
+        found = self._ask("GET", f"email/effective/{urllib.parse.quote(recipient, safe=_PLAIN)}")
+        if found is None:
+            raise ServiceError("the account does not know its control token")
+        if found["action"] == "reject":
+            # A rule to a Worker that is gone stays in force, and its mail cannot be handled (problem "no-worker").
+            return (
+                Route(found["zone"], "worker", found["target"], found["rule"])
+                if found["problem"] == "no-worker"
+                else None
+            )
         return Route(found["zone"], found["action"], found["target"], found["rule"])
 
     def verified(self, destination: str) -> bool:
@@ -85,8 +95,8 @@ class TwinAccount:
             found["main_module"],
             dict(found["modules"]),
             tuple(found["bindings"]),
-            found.get("compatibility_date") or "2024-01-01",
-            tuple(found.get("compatibility_flags", ())),
+            found["compatibility_date"],
+            tuple(found["compatibility_flags"]),
         )
 
     def report(self, zone: str, event: dict[str, Any]) -> None:
@@ -98,7 +108,7 @@ class TwinAccount:
         headers = {"X-Twin-Control": self._token, "Content-Type": "application/json"}
         request = urllib.request.Request(self._base + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._context_for()) as response:
+            with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._context) as response:
                 return json.load(response)["result"]
         except urllib.error.HTTPError as error:
             with error:
@@ -107,6 +117,3 @@ class TwinAccount:
                 raise ServiceError(f"{method} {path}: {error.code} {error.read(500)!r}") from error
         except (OSError, ValueError) as error:
             raise ServiceError(f"{method} {path}: {error}") from error
-
-    def _context_for(self) -> ssl.SSLContext | None:
-        return self._context if self._base.startswith("https:") else None

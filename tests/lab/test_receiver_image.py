@@ -46,6 +46,7 @@ NAMESPACE = "mailstead-receiver-test"
 RESOLVER = "198.18.0.10"
 HOSTNAME, DOMAIN, CANARY, PASSWORD = "mx.strict.example.org", "strict.example.org", "canary@strict.example.org", "pw-1x"
 GOOD4, GOOD6 = "198.18.0.40", "2001:2:0:1::40"
+GMAIL = "you@gmail.com"
 BARE4 = "198.18.0.41"
 HALF4, HALF6 = "198.18.0.42", "2001:2:0:1::42"
 SENDER_HOST, SENDER = "mail.stranger.example.org", "stranger.example.org"
@@ -144,6 +145,7 @@ def _world(keys: Keys) -> World:
     world = World()
     world.add(DOMAIN, "MX", f"10 {HOSTNAME}.")
     world.address(HOSTNAME, "198.18.0.30", "2001:2:0:1::30")
+    world.add("gmail.com", "MX", "10 gmail-smtp-in.l.google.com.")
     world.address(SENDER_HOST, GOOD4, GOOD6)
     for address in (GOOD4, GOOD6):
         world.pointer(address, SENDER_HOST)
@@ -214,6 +216,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
                 "ipv6": f"2001:2:0:1::{last}",
                 "cert": f"/lab/pki/{exchange}.crt",
                 "key": f"/lab/pki/{exchange}.key",
+                "mailbox": GMAIL if domain == "gmail.com" else "",
             }
             for domain, (exchange, last, _) in PROVIDERS.items()
         ],
@@ -276,6 +279,7 @@ def send(
     source: str = GOOD4,
     helo: str = SENDER_HOST,
     recipient: str = CANARY,
+    server: str = "30",
     sign: str = "",
     spoil: bool = False,
 ) -> Answer:
@@ -287,14 +291,14 @@ def send(
         data = receiver.keys.sign(data, author.rsplit("@", 1)[1], sign)
     if spoil:
         data = data.replace(b"Hello.", b"Hello!")
-    target = "2001:2:0:1::30" if ":" in source else "198.18.0.30"
+    target = f"2001:2:0:1::{server}" if ":" in source else f"198.18.0.{server}"
 
     def converse() -> Answer:
         client = smtplib.SMTP(timeout=30, local_hostname=helo, source_address=(source, 0))
         client.connect(target, 25)
         try:
             client.ehlo()
-            client._host = HOSTNAME  # type: ignore[attr-defined]
+            client._host = {"30": HOSTNAME, "31": "gmail-smtp-in.l.google.com"}[server]  # type: ignore[attr-defined]
             client.starttls(context=receiver.trust)
             client.ehlo()
             for code, text in (client.mail(envelope), client.rcpt(recipient)):
@@ -314,13 +318,13 @@ def send(
     return receiver.inside(converse)
 
 
-def fetch(receiver: Receiver, subject: str) -> email.message.Message:
+def fetch(receiver: Receiver, subject: str, mailbox: str = CANARY) -> email.message.Message:
     """The one message with that subject, read as its owner would."""
 
     def read() -> email.message.Message:
         pause = threading.Event()
         with imaplib.IMAP4_SSL("198.18.0.30", ssl_context=_for_address(receiver.trust)) as client:
-            client.login(CANARY, PASSWORD)
+            client.login(mailbox, PASSWORD)
             for _ in range(50):
                 client.select("INBOX")
                 _, found = client.search(None, "SUBJECT", f'"{subject}"')
@@ -440,4 +444,29 @@ def test_provider_greets_under_its_own_name_and_takes_nothing(receiver: Receiver
     greeting, name, refused = receiver.inside(knock)
     assert banner in greeting
     assert name == greeting.split()[0]
-    assert refused == 554
+    # Where there is a mailbox, the reason is the machine's missing reverse name.
+    assert refused == (550 if domain == "gmail.com" else 554)
+
+
+def test_a_provider_with_a_mailbox_delivers_what_is_all_right(receiver: Receiver) -> None:
+    answer = send(receiver, recipient=GMAIL, server="31", sign="r")
+    assert answer.code == 250, answer
+    found = results(fetch(receiver, answer.subject, GMAIL))
+    assert "spf=pass" in found and "dkim=pass" in found and "dmarc=pass" in found
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "text"),
+    [
+        ({"recipient": "someone@gmail.com"}, 550, "5.1.1.*User unknown"),
+        ({"recipient": GMAIL, "envelope": "a@elsewhere.example.net"}, 550, "5.7.23.*SPF"),
+        ({"recipient": GMAIL, "author": "a@signed.example.com"}, 550, "5.7.1.*rejected by DMARC policy"),
+    ],
+    ids=["unknown-mailbox", "spf-fail", "dmarc-unaligned"],
+)
+def test_a_provider_with_a_mailbox_is_as_strict_as_the_receiver(
+    receiver: Receiver, case: dict[str, str], code: int, text: str
+) -> None:
+    answer = send(receiver, server="31", **case)  # type: ignore[arg-type]
+    assert answer.code == code, answer
+    assert re.search(text, answer.text, re.S), answer

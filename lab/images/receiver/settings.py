@@ -34,7 +34,7 @@ def files(config: Config) -> dict[str, tuple[str, int]]:
     return {
         "/etc/postfix/main.cf": (main_cf(config), 0o644),
         "/etc/postfix/master.cf": (master_cf(config), 0o644),
-        "/etc/postfix/mailboxes": (f"{config['canary']['address']} {_maildir(config)}\n", 0o644),
+        "/etc/postfix/mailboxes": ("".join(f"{a} {_maildir(a)}\n" for a in mailboxes(config)), 0o644),
         "/etc/postfix-policyd-spf-python/policyd-spf.conf": (policyd_conf(config), 0o644),
         "/etc/opendkim.conf": (opendkim_conf(config), 0o644),
         "/etc/opendmarc.conf": (opendmarc_conf(config), 0o644),
@@ -43,8 +43,13 @@ def files(config: Config) -> dict[str, tuple[str, int]]:
     }
 
 
-def _maildir(config: Config) -> str:
-    local, domain = config["canary"]["address"].rsplit("@", 1)
+def mailboxes(config: Config) -> list[str]:
+    """The receiver's own mailbox, and those at the providers that have one."""
+    return [config["canary"]["address"], *(p["mailbox"] for p in config["providers"] if p.get("mailbox"))]
+
+
+def _maildir(address: str) -> str:
+    local, domain = address.rsplit("@", 1)
     return f"{domain}/{local}/Maildir/"
 
 
@@ -56,6 +61,7 @@ def _own_certificate(config: Config) -> dict[str, str]:
 def main_cf(config: Config) -> str:
     """Postfix. The reply codes are permanent: its defaults (450) would let a sender retry for days before it learns."""
     certificate = _own_certificate(config)
+    domains = ", ".join(dict.fromkeys(a.rsplit("@", 1)[1] for a in mailboxes(config)))
     return f"""\
 compatibility_level = 3.6
 myhostname = {config["hostname"]}
@@ -68,7 +74,7 @@ biff = no
 alias_maps =
 local_recipient_maps =
 
-virtual_mailbox_domains = {config["domain"]}
+virtual_mailbox_domains = {domains}
 virtual_mailbox_base = /var/mail/lab
 virtual_mailbox_maps = texthash:/etc/postfix/mailboxes
 virtual_alias_maps = inline:{{ {{ postmaster@{config["domain"]} = {config["canary"]["address"]} }},
@@ -129,6 +135,11 @@ def _listeners(config: Config) -> list[str]:
                 f"    -o myhostname={name}",
                 f"    -o {{ smtpd_banner = {banner} }}",
                 f"    -o {{ smtpd_tls_chain_files = {provider['key']}, {provider['cert']} }}",
+            ]
+            if provider.get("mailbox"):
+                # As strict as the receiver itself.
+                continue
+            lines += [
                 # They are there to be knocked at: nothing is ever accepted.
                 "    -o smtpd_client_restrictions=",
                 "    -o smtpd_helo_restrictions=",
@@ -268,8 +279,8 @@ service imap-login {{
 
 
 def dovecot_users(config: Config) -> str:
-    """The one mailbox. The salt follows from the password, so that a restart writes the same file."""
+    """Every mailbox, under one password. The salt follows from it, so that a restart writes the same file."""
     password = config["canary"]["password"].encode()
     salt = hashlib.sha256(b"mailstead lab" + password).digest()[:8]
     digest = base64.b64encode(hashlib.sha512(password + salt).digest() + salt).decode()
-    return f"{config['canary']['address']}:{{SSHA512}}{digest}\n"
+    return "".join(f"{address}:{{SSHA512}}{digest}\n" for address in mailboxes(config))

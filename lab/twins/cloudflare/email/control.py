@@ -30,6 +30,8 @@ def account(products: EmailProducts, method: str, words: list[str], body: Any) -
     if (method, words) == ("POST", ["click"]):
         _try(lambda: products.click(body["address"]))
         return {}
+    if (method, words) == ("GET", ["destinations"]):
+        return [found.to_json() for found in known.destinations.values()]
     if (method, words) == ("POST", ["destinations"]):
         made = known.add_destination(str(body.get("address")), verified=bool(body.get("verified", True)))
         return made.to_json()
@@ -40,6 +42,7 @@ def account(products: EmailProducts, method: str, words: list[str], body: Any) -
         return {
             "main_module": script.metadata["main_module"],
             "compatibility_date": script.metadata["compatibility_date"],
+            "compatibility_flags": list(script.metadata.get("compatibility_flags", [])),
             "modules": dict(script.modules),
             "bindings": list(script.bindings),
         }

@@ -221,7 +221,7 @@ def test_a_changed_script_is_what_runs_next(program: str, wire: Wire) -> None:
 def test_a_script_that_does_not_start_is_a_failure(program: str, wire: Wire) -> None:
     workers = Workers(program, lambda name: Script(name, "a.mjs", {"a.mjs": "this is not {"}, (), "2026-11-01"))
     try:
-        with pytest.raises(WorkerError, match="^w"):
+        with pytest.raises(WorkerError, match=r"^w"):
             workers("w", wire.session("x"))
     finally:
         workers.close()
