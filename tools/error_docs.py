@@ -25,6 +25,7 @@ AREAS = {
     "SRV": "The mail server",
     "CF": "The Cloudflare API",
     "DNS": "DNS records",
+    "DEL": "Delegation of zones",
     "PTR": "Reverse records",
     "STS": "MTA-STS policies",
     "ER": "Email Routing",
