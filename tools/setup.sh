@@ -50,3 +50,6 @@ if ! cmp -s "$list" "$stamp"; then
   echo "setup: $list installed in $(($(date +%s) - started)) s"
 fi
 .venv/bin/python tools/vendor_collections.py
+if [ "$set_name" = test ]; then
+  tools/knot.sh
+fi

@@ -40,5 +40,13 @@ def test_a_package_that_was_not_measured_is_below_the_floor() -> None:
     assert coverage_floor.too_low(found) == ["plan"]
 
 
+def test_a_package_whose_tests_were_skipped_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = coverage_floor.by_package(report(**{**held(100), "rfc2136": 10}))
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert coverage_floor.too_low(low) == []
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/sbin/{name}")
+    assert coverage_floor.too_low(low) == ["rfc2136"]
+
+
 def test_a_package_without_branches_is_whole() -> None:
     assert coverage_floor.Tally().percent == 100.0
