@@ -131,8 +131,8 @@ def _check_window(conditions: Any, now: str) -> None:
             started = _time(value if "T" in value else f"{value}T00:00:00Z")
         except ValueError:
             raise QueryError(f"error parsing args: {value!r} is no time") from None
-        # Dates count as a whole.
-        if started < _time(now) - RETENTION - (timedelta() if "T" in value else timedelta(days=1)):
+        # To the second, whatever the unit (seen): today's date minus 31 days is too old for all but an instant.
+        if started < _time(now) - RETENTION:
             raise QueryError("cannot request data older than 4w3d", "quota")
 
 

@@ -53,6 +53,15 @@ def disable(state: MailState, working: Working, domain: str) -> list[Record]:
     return records.remove(working, entry.linked)
 
 
+def sweep(state: MailState, working: Working) -> list[Record]:
+    """Remove managed records that belong to no domain: disabling a zone that is off clears what was left behind
+    (documentation, troubleshooting of DNS records). Gives them."""
+    linked = [entry.linked for entry in state.domains.values()] + [entry.linked for entry in state.sending.values()]
+    known = {record_id for ids in linked for record_id in ids}
+    stray = [r.id for r in working.records.values() if r.meta.get("email_routing") and r.id not in known]
+    return records.remove(working, stray)
+
+
 def status(state: MailState, zone: Zone, present: list[Record], options: EmailOptions) -> str:
     """The settings' ``status``, which follows from what DNS holds at the zone's apex."""
     if state.forced_status:

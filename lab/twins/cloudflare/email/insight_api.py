@@ -17,7 +17,8 @@ from .base import MailAccess
 from .graphql import Field, QueryError
 
 ANALYTICS, LOGS = "Analytics", "Account Settings"
-#: ``settings`` of a dataset: what its limits are (documentation of the API; figures as seen).
+#: ``settings`` of a dataset: what its limits are (documentation of the API; figures as seen). Reports differ on how wide a
+#: query may be, so only its age is enforced.
 LIMITS = {
     "enabled": True,
     "maxDuration": 30 * 86400,

@@ -115,7 +115,8 @@ class RoutingApi(MailAccess):
 
         def change(working: Any, _reader: object) -> list[Record]:
             names = chosen if chosen is not None else list(state.mail.domains)
-            return [record for each in names for record in domains.disable(state.mail, working, each)]
+            gone = [record for each in names for record in domains.disable(state.mail, working, each)]
+            return gone if chosen else [*gone, *domains.sweep(state.mail, working)]
 
         gone = state.change_mail(change)
         self._record(request, "update", "email_routing_disable", state.zone.zone_id, state)
