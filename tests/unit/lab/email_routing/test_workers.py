@@ -265,3 +265,47 @@ def test_what_a_user_wrote_is_quoted_nowhere() -> None:
 def test_secrets_of_a_script_are_the_owners_alone(running: Running) -> None:
     modes = {stat.S_IMODE(f.stat().st_mode) for f in running._directory.iterdir() if f.is_file()}
     assert modes == {0o600} and stat.S_IMODE(running._directory.stat().st_mode) == 0o700
+
+
+TEMPLATES = Path(__file__).parents[4] / "templates" / "worker"
+
+
+def template(name: str, config: dict[str, object]) -> Script:
+    """One of the product's own Workers, as it is uploaded: with the modules it imports."""
+    modules = {f.name: f.read_text(encoding="utf-8") for f in TEMPLATES.glob("*.js")}
+    bindings = ({"type": "json", "name": "CONFIG", "json": config},)
+    return Script(name, f"{name}.js", modules, bindings, "2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("subject", "forwarded", "rejection"),
+    [("hello", ["you@gmail.com"], None), ("the lottery", [], "no lottery, please"), ("a digest", [], None)],
+)
+def test_the_products_own_filter_runs_here(
+    program: str, wire: Wire, subject: str, forwarded: list[str], rejection: str | None
+) -> None:
+    rules = [
+        {"header": {"Subject": "*lottery*"}, "action": "reject", "reason": "no lottery, please"},
+        {"header": {"Subject": "*digest*"}, "action": "drop"},
+    ]
+    script = template("filter", {"forward": ["you@gmail.com"], "rules": rules})
+    workers = Workers(program, lambda name: script)
+    session = wire.session(subject)
+    try:
+        workers("filter", session)
+    finally:
+        workers.close()
+    assert [to for to, _ in wire.forwarded] == forwarded
+    assert session.rejection == rejection
+
+
+def test_the_products_own_fan_out_keeps_a_message_that_one_destination_refuses(program: str, wire: Wire) -> None:
+    script = template("fan_out", {"forward": ["you@gmail.com", "other@gmail.com"]})
+    workers = Workers(program, lambda name: script)
+    session = wire.session("hello")
+    try:
+        workers("fan_out", session)
+    finally:
+        workers.close()
+    assert [to for to, _ in wire.forwarded] == ["you@gmail.com"]
+    assert session.rejection is None
