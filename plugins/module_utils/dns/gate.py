@@ -269,7 +269,7 @@ def _values(rrset: dns.rrset.RRset, rtype: str) -> Iterable[str]:
             strings: Sequence[bytes] = getattr(item, "strings", ())
             yield rdata.from_bytes(b"".join(strings))
         else:
-            yield rdata.canonical(rtype, item.to_text())
+            yield rdata.told(rtype, item.to_text())
 
 
 def gates_of(published: Mapping[str, Sequence[Have]], servers: Mapping[str, Sequence[str]]) -> List[ZoneGate]:

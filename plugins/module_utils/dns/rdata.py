@@ -93,6 +93,18 @@ def canonical(rtype: str, content: str) -> str:
     return reader(content) if reader else " ".join(content.split())
 
 
+def told(rtype: str, text: str) -> str:
+    """The canonical content of data that a server tells, whatever that is.
+
+    The DNS takes names and values that nobody would want on purpose (a blank in a host name, say); those keep the server's
+    words, without the last dot of a host name, and equal nothing that can be wanted.
+    """
+    try:
+        return canonical(rtype, text)
+    except RdataError:
+        return text[:-1] if rtype in (*HOST_TYPES, "MX", "SRV") and text.endswith(".") else text
+
+
 def tokens(content: str) -> List[str]:
     """Split at white space outside of quotation marks, quotation marks kept. Raises RdataError."""
     out: List[str] = []

@@ -81,4 +81,4 @@ def names_of(address: str, lifetime: float = 3.0) -> Optional[Tuple[str, ...]]:
         return ()
     except (dns.exception.DNSException, OSError):
         return None
-    return tuple(sorted(rdata.canonical("PTR", item.to_text()) for item in answer))
+    return tuple(sorted(rdata.told("PTR", item.to_text()) for item in answer))

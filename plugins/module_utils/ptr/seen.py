@@ -172,7 +172,7 @@ class World:
             return View(RESOLVER)
         except (dns.exception.DNSException, OSError) as error:
             return View(RESOLVER, error=f"no answer ({type(error).__name__})")
-        return View(RESOLVER, frozenset(rdata.canonical(rtype, item.to_text()) for item in answer))
+        return View(RESOLVER, frozenset(rdata.told(rtype, item.to_text()) for item in answer))
 
 
 def _addresses(server: str) -> Iterable[str]:

@@ -145,7 +145,7 @@ class Connection:
         """The canonical contents of a record set, sorted. Raises MailsteadError."""
         wanted = dns.rdatatype.from_text(rtype)
         found = [
-            rdata.canonical(rtype, item.to_text())
+            rdata.told(rtype, item.to_text())
             for rrset in self.ask(name, rtype).answer
             if rrset.rdtype == wanted and rrset.name == dns.name.from_text(name)
             for item in rrset

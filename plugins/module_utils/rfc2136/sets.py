@@ -147,13 +147,7 @@ def _id(owner: Owner, item: dns.rdata.Rdata) -> str:
 
 
 def _content(rtype: str, item: dns.rdata.Rdata) -> str:
-    """Canonical content; what cannot be read so keeps the DNS's own words and equals nothing we want."""
-    if rtype == "TXT":
-        return texts(getattr(item, "strings", ()))
-    try:
-        return rdata.canonical(rtype, item.to_text())
-    except rdata.RdataError:
-        return item.to_text()
+    return texts(getattr(item, "strings", ())) if rtype == "TXT" else rdata.told(rtype, item.to_text())
 
 
 def make_item(rtype: str, content: str) -> dns.rdata.Rdata:

@@ -50,6 +50,13 @@ def test_every_type_is_recognised_in_a_real_answer(record: Have) -> None:
         assert record.content in gate.ask_server("127.0.0.1", question, server.port, 2.0).values
 
 
+def test_names_that_nobody_would_want_are_read_all_the_same() -> None:
+    odd = {(ZONE, "MX"): ["10 bad\\032host!.example.net."], (f"a.{ZONE}", "CNAME"): ["-b.example.net."]}
+    with Authority({ZONE: odd}) as server:
+        assert gate.ask_server("127.0.0.1", (ZONE, "MX"), server.port).values == {r"10 bad\032host!.example.net"}
+        assert gate.ask_server("127.0.0.1", (f"a.{ZONE}", "CNAME"), server.port).values == {"-b.example.net"}
+
+
 def test_what_is_wrong_with_an_answer_is_said() -> None:
     question = (HOST, "A")
     with served() as server:

@@ -68,6 +68,21 @@ def test_what_is_no_data_of_its_type_is_refused(rtype: str, content: str) -> Non
         rdata.canonical(rtype, content)
 
 
+@pytest.mark.parametrize(
+    ("rtype", "text", "content"),
+    [
+        ("MX", "010 Mail.Example.com.", "10 mail.example.com"),
+        ("MX", r"10 a\032b.example.com.", r"10 a\032b.example.com"),
+        ("SRV", "0 1 465 -x.example.com.", "0 1 465 -x.example.com"),
+        ("PTR", "1.2.3.4.", "1.2.3.4"),
+        ("CAA", "0 issue", "0 issue"),
+    ],
+)
+def test_what_a_server_tells_is_taken_as_it_is_and_can_be_written_again(rtype: str, text: str, content: str) -> None:
+    assert rdata.told(rtype, text) == content
+    assert rdata.told(rtype, rdata.presentation(rtype, content)) == content
+
+
 def test_names_and_zones_are_compared_by_labels() -> None:
     assert rdata.name("_DMARC.Example.com.") == "_dmarc.example.com"
     assert rdata.name("*._domainkey.example.com") == "*._domainkey.example.com"

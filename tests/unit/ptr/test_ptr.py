@@ -84,6 +84,21 @@ def test_both_families_in_one_call_each_in_its_own_zone() -> None:
         assert [r.status for r in link.plan([WANTED, WANTED6])] == ["ok", "ok"]
 
 
+def test_a_name_that_is_no_host_name_is_read_shown_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with authority() as server:
+        server.zones[V4][(NAME4, "PTR")] = ["-198 18 1 10.provider.example.".replace(" ", r"\032")]
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
+        monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+        seen = (r"-198\03218\0321\03210.provider.example",)
+        assert rfc2136.names_of("198.18.1.10") == seen
+        (result,) = provider(server).plan([WANTED])
+        assert (result.status, result.before) == ("changed", seen)
+        assert rf"PTR {seen[0]}. ;" in model.zone_file([result], after=False)
+        provider(server).apply([result])
+        assert provider(server).plan([WANTED])[0].status == "ok"
+
+
 def test_several_names_are_not_the_wanted_one() -> None:
     with authority() as server:
         server.zones[V4][(NAME4, "PTR")] = ["mail.example.com.", "other.example."]

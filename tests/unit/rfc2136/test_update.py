@@ -89,7 +89,7 @@ def test_records_are_read_in_canonical_form() -> None:
         ("t", "TXT", "two parts"),
         ("m", "MX", "10 mail.example.com"),
         ("x", "TYPE65280", "\\# 2 abcd"),
-        ("p", "PTR", "1.2.3.4."),  # no host name: in the DNS's own words it equals nothing we want
+        ("p", "PTR", "1.2.3.4"),  # no host name: in the DNS's own words it equals nothing we want
         ("_s", "SRV", "0 0 0 ."),
     }
 

@@ -158,7 +158,7 @@ def _read(view: ZoneView, zone: Zone, provider: ZoneProvider) -> ZoneView:
         return dataclasses.replace(view, problems=error.problems)
     # Longer comments than the host is known to take are taken as they are: nobody's words were cut.
     limit = max([zone.limits.comment, *(len(r.comment) for r in records)])
-    live = Live(records, zone.status, tuple(rdata.host(n) for n in zone.name_servers), zone.notes)
+    live = Live(records, zone.status, tuple(rdata.told("NS", n) for n in zone.name_servers), zone.notes)
     return dataclasses.replace(view, live=live, options=view.options.for_zone(comment_limit=limit))
 
 
