@@ -61,7 +61,8 @@ def transfer(
                 if not records and (rrset.rdtype != dns.rdatatype.SOA or rrset.name != zone):
                     raise BadTransferError("the transfer does not begin with the zone's SOA")
                 if records and rrset.rdtype == dns.rdatatype.SOA:
-                    _check_end(answer, key)
+                    # What comes after the last signature is not vouched for.
+                    _check_signed(answer, query, "last")
                     return records
                 records.append((rrset.name, rrset.ttl, rrset[0]))
 
@@ -84,6 +85,9 @@ def _answers(connection: socket.socket, query: dns.message.Message, end: float) 
             raise TransferRefusedError(answer.rcode())
         if not answer.answer or (first and not query.is_response(answer)):
             raise BadTransferError("an answer without records, or to another question")
+        if first:
+            # A later signature does not cover what came before the first one (RFC 8945 §5.3.1).
+            _check_signed(answer, query, "first")
         first, context = False, answer.tsig_ctx
         yield answer
 
@@ -101,7 +105,6 @@ def _read(connection: socket.socket, length: int, end: float) -> bytes:
     return b"".join(parts)
 
 
-def _check_end(last: dns.message.Message, key: Optional[dns.tsig.Key]) -> None:
-    """What comes after the last signature is not vouched for."""
-    if key is not None and not last.had_tsig:
-        raise BadTransferError("the last message of the transfer is not signed")
+def _check_signed(answer: dns.message.Message, query: dns.message.Message, which: str) -> None:
+    if query.had_tsig and not answer.had_tsig:
+        raise BadTransferError(f"the {which} message of the transfer is not signed")

@@ -119,6 +119,15 @@ def test_messages_in_between_need_no_signature_but_the_last_one_does() -> None:
         make(KEY.tsig())
 
 
+def test_what_somebody_slips_in_before_the_first_signature_is_not_believed() -> None:
+    """The genuine transfer that follows begins with a SOA, which looks like the end of the one that was slipped in."""
+    with (
+        serving([SOA, *ADDRESSES], [SOA, *ADDRESSES, SOA], signed=[False, True]) as make,
+        pytest.raises(BadTransferError, match="first message .* not signed"),
+    ):
+        make(KEY.tsig())
+
+
 def test_an_answer_signed_by_somebody_else() -> None:
     other = dns.tsig.Key(KEY.name, b"another secret", KEY.algorithm)
     with serving([SOA, SOA]) as make, pytest.raises((dns.tsig.BadSignature, EOFError, OSError)):
