@@ -123,7 +123,7 @@ def test_what_somebody_slips_in_before_the_first_signature_is_not_believed() -> 
     """The genuine transfer that follows begins with a SOA, which looks like the end of the one that was slipped in."""
     with (
         serving([SOA, *ADDRESSES], [SOA, *ADDRESSES, SOA], signed=[False, True]) as make,
-        pytest.raises(BadTransferError, match="first message .* not signed"),
+        pytest.raises(BadTransferError, match="first message of the transfer is not signed"),
     ):
         make(KEY.tsig())
 
