@@ -37,4 +37,12 @@ CODES: Dict[str, str] = {
     "MS-CW-005": "Whether a Worker was written stays unclear after several tries. Run again: what is deployed is read first.",
     "MS-CW-006": "The token lacks the permission Workers Scripts of the account.",
     "MS-CW-007": "The code of a Worker cannot be read on the controller.",
+    # Email Sending
+    "MS-ES-001": "Onboarding a domain for Email Sending would leave two DMARC policies, or another than the wanted one.",
+    "MS-ES-002": "Removing a domain from Email Sending takes its DMARC policy with it.",
+    "MS-ES-003": "A domain of Email Sending is malformed, listed twice, or lies in another zone.",
+    "MS-ES-004": "Cloudflare refused a change of Email Sending.",
+    "MS-ES-005": "Whether a change of Email Sending was made stays unclear after several tries. Run again: the state is read first.",
+    "MS-ES-006": "The token lacks the permission Email Sending, or the account the plan for it (Workers Paid).",
+    "MS-ES-007": "A zone would have more mail domains than the service holds.",
 }
