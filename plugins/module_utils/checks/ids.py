@@ -51,6 +51,14 @@ def stranger(domain: str) -> str:
     return f"mail.stranger/{domain}"
 
 
+def routed(domain: str) -> str:
+    return f"mail.routed/{domain}"
+
+
+def routed_mailbox(domain: str) -> str:
+    return f"mail.routed.mailbox/{domain}"
+
+
 def mailbox(domain: str) -> str:
     return f"mail.mailbox/{domain}"
 

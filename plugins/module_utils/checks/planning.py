@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key, View, addresses_of, domain_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan, RoutingPlan
 
 #: Unrelated operators whose live MX tell whether port 25 is open; banner: suffixes of the names they greet with.
 #: control: other mail ports of the same networks. All of them have offered STARTTLS for years.
@@ -115,6 +115,41 @@ class _Planner:
             self.client_ports(here)
         for domain in self.view.plan.domains:
             self.domain_on_controller(here, domain)
+        for routed in self.view.routed:
+            self.routed_mailbox(here, routed)
+
+    def routed_mailbox(self, here: str, domain: RoutingPlan) -> None:
+        """The witness to whom an address of the domain is forwarded."""
+        route = self.view.canary_route(domain)
+        if route is None or not self.view.vantages.outside:
+            return
+        canary = route[1]
+        self.add(
+            here,
+            ids.routed_mailbox(domain.name),
+            "mailbox",
+            imap={"host": canary.imap_host, "username": canary.imap_username, "secret": canary.secret},
+            tokens={"routed": token(self.run_id, "routed", domain.name)},
+            wait=self.options.wait,
+        )
+
+    def routed_mail(self, vantage: str, domain: RoutingPlan) -> None:
+        """A stranger's message to an address that is forwarded to a witness."""
+        route = self.view.canary_route(domain)
+        hosts = [r.content.rsplit(" ", 1)[-1] for r in domain.keeps if r.type == "MX"]
+        if route is None or not hosts:
+            return
+        self.add(
+            vantage,
+            ids.routed(domain.name),
+            "stranger",
+            addresses=hosts,
+            port=25,
+            name=hosts[0],
+            sender=self.options.senders.get(vantage, ""),
+            recipient=route[0],
+            messages=[{"label": "routed", "token": token(self.run_id, "routed", domain.name), "subject": "Routed"}],
+        )
 
     def spf(self, vantage: str, identity: str, address: str, sender: str, edge: EdgePlan) -> None:
         name = ids.spf(identity, address)
@@ -206,20 +241,21 @@ class _Planner:
         for name, rtype in list(wanted):
             if rtype in ("A", "AAAA"):
                 wanted |= {(name, t) for t in ("A", "AAAA", "CNAME", "CAA")}
-        for domain in self.view.plan.domains:
+        for domain in self.view.mail_domains:
             if domain.zone == zone:
                 wanted |= {(domain.name, t) for t in ("MX", "TXT", "SOA", "A")}
                 wanted.add((f"_dmarc.{domain.name}", "TXT"))
                 wanted |= {(key.record, "TXT") for key in self.view.keys(domain.name)}
+        wanted |= {(r.name, r.type) for d in self.view.routed if d.zone == zone for r in d.keeps}
         return [list(q) for q in sorted(wanted)]
 
     def resolver_questions(self, reports: bool = False) -> List[List[str]]:
         """What the world's resolvers are asked: whether answers validate, and what external reports need."""
         wanted = {(".", "NS")}
         wanted |= {(zone, "SOA") for zone in self.view.zones}
-        for domain in self.view.plan.domains:
+        for domain in self.view.mail_domains:
             wanted.add((domain.name, "MX"))
-            for host in domain.mail_hosts:
+            for host in domain.mail_hosts if isinstance(domain, DomainPlan) else ():
                 wanted.add((host, "A"))
                 if self.view.records(f"_25._tcp.{host}", "TLSA"):
                     wanted.add((f"_25._tcp.{host}", "TLSA"))
@@ -316,6 +352,8 @@ class _Planner:
                 # One sender is enough for the mailbox; the others would only cost throttle.
                 if number == 0:
                     self.stranger(vantage, domain)
+            for routed in self.view.routed if number == 0 else ():
+                self.routed_mail(vantage, routed)
 
     def session(self, vantage: str, edge: EdgePlan, address: str) -> None:
         self.add(

@@ -10,11 +10,15 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     AccountPlan,
+    CanaryPlan,
     DomainPlan,
     EdgePlan,
     HomePlan,
+    MailDomain,
     MailPlan,
     Record,
+    RoutingPlan,
+    RulePlan,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, resolve
 
@@ -70,6 +74,25 @@ class View:
             controller=controller,
         )
 
+    @property
+    def routed(self) -> Tuple[RoutingPlan, ...]:
+        """Domains without a home that are in use."""
+        return tuple(d for d in self.plan.routing if d.state == "present")
+
+    @property
+    def mail_domains(self) -> Tuple[MailDomain, ...]:
+        """Every domain in whose name mail is sent."""
+        return (*self.plan.domains, *self.routed)
+
+    def canary_route(self, domain: RoutingPlan) -> Optional[Tuple[str, CanaryPlan]]:
+        """An address whose mail is forwarded to a witness's mailbox, and that witness."""
+        caught: Tuple[RulePlan, ...] = (domain.catch_all,) if domain.catch_all else ()
+        for rule in (*domain.rules, *caught):
+            for canary in self.plan.canaries:
+                if rule.action == "forward" and rule.enabled is not False and same(rule.target, canary.address):
+                    return rule.address or f"canary@{domain.name}", canary
+        return None
+
     def home(self, host: str) -> HomePlan:
         return next(h for h in self.plan.homes if h.host == host)
 
@@ -99,7 +122,9 @@ class View:
     def keys(self, domain: str) -> List[Key]:
         """The keys that sign for a domain. An entry with a stage other than active (or empty) does not sign."""
         out = []
-        plan = next(d for d in self.plan.domains if d.name == domain)
+        plan = next((d for d in self.plan.domains if d.name == domain), None)
+        if plan is None:
+            return []
         for fact in self.facts.dkim:
             if fact.get("domain") != domain or not fact.get("txt") or fact.get("stage", "active") not in ("", "active"):
                 continue
@@ -118,6 +143,10 @@ class View:
     def account(self, domain: DomainPlan) -> Optional[AccountPlan]:
         """The mailbox with which the path is exercised: the first one."""
         return domain.accounts[0] if domain.accounts else None
+
+
+def same(address: str, other: str) -> bool:
+    return address.lower() == other.lower()
 
 
 def addresses_of(edge: EdgePlan) -> Tuple[str, ...]:

@@ -44,4 +44,6 @@ CODES: Dict[str, str] = {
     "MS-INT-042": "A provider is declared for a direction that it does not serve.",
     "MS-INT-043": "An input of a provider is missing, unknown or malformed.",
     "MS-INT-044": "Strict alignment with a sender that is aligned only relaxed: its mail would fail DMARC.",
+    "MS-INT-045": "A catch-all for one domain of a zone that has others. Email Routing has one for each zone: give it with the "
+    "zone's own domain.",
 }

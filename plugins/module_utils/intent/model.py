@@ -31,13 +31,14 @@ class Target:
     """Where a routing service takes the mail of an address.
 
     action: forward (target: a complete address), worker (target: its name) or drop. enabled: None means as soon as the
-    destination is verified. text: the user's own words, such as to whom the address was given.
+    destination is verified. tag: the user's own words, such as to whom the address was given. priority: lower comes first.
     """
 
     action: str
     target: str = ""
     enabled: Optional[bool] = None
-    text: str = ""
+    tag: str = ""
+    priority: Optional[int] = None
 
 
 @dataclass(frozen=True)

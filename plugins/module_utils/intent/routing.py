@@ -58,6 +58,7 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
         _words(domain, written, reading)
         _zone(intent, domain, written, reading)
         _addresses(domain, written, reading)
+        _catch_all(domain, written, reading)
         _loops(domain, [d.name for d in routed], written, reading)
         _send_as(domain, written, reading)
         _leaving(intent, domain, written, reading)
@@ -97,6 +98,14 @@ def _addresses(domain: model.Domain, written: Written, reading: Reading) -> None
             fix = "keep one; a Worker can send one message to several destinations"
             reading.note("MS-INT-020", f"{place}.{address}", raw, what, fix)
         seen[address] = address
+
+
+def _catch_all(domain: model.Domain, written: Written, reading: Reading) -> None:
+    assert domain.inbound is not None
+    if domain.inbound.catch_all and domain.name != domain.zone:
+        place = f"{domain.path}.inbound.catch_all"
+        what = f"{domain.name} is a part of the zone {domain.zone}, which has one catch-all for all of its domains"
+        reading.note("MS-INT-045", place, written.at(place), what, f"give it with {domain.zone}, or list the addresses")
 
 
 def _written_rule(domain: model.Domain, address: str, written: Written) -> object:

@@ -127,7 +127,8 @@ class Destination(Shape):
             "worker": Key(Text(pattern=r"[a-z0-9][a-z0-9_-]*", wanted="the name of a Worker"), doc="a Worker"),
             "drop": Key(Flag(), doc="true: mail is accepted and thrown away"),
             "enabled": Key(Flag(), doc="absent: as soon as the destination is confirmed"),
-            "text": Key(Text(), default="", doc="your own words, such as to whom the address was given"),
+            "tag": Key(Text(), default="", doc="your own words, such as to whom the address was given"),
+            "priority": Key(Number(), default=None, doc="lower comes first; all the same by default"),
         },
     )
 
@@ -149,7 +150,7 @@ class Destination(Shape):
             reading.note("MS-INT-003", path, raw, what, fix)
             return None
         target = "" if action == "drop" else str(given[action])
-        return model.Target(action, target, given["enabled"], given["text"])
+        return model.Target(action, target, given["enabled"], given["tag"], given["priority"])
 
     def schema(self) -> Dict[str, Any]:
         return {"anyOf": [{"type": "string"}, self._mapping.schema()]}

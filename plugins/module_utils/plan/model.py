@@ -124,14 +124,15 @@ class DomainPlan:
 class RulePlan:
     """Where the mail of an address goes. address: complete, empty for the catch-all; action: forward, worker or drop.
 
-    enabled: None means as soon as the destination is verified. text: the user's words.
+    enabled: None means as soon as the destination is verified. tag: the user's words.
     """
 
     address: str
     action: str
     target: str
     enabled: Optional[bool] = None
-    text: str = ""
+    tag: str = ""
+    priority: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,10 @@ class RoutingPlan:
         wanted = (f"postmaster@{self.name}", f"abuse@{self.name}")
         dropped = {r.address for r in self.rules if r.action == "drop"}
         return tuple(a for a in wanted if a not in taken and (a in dropped or not caught))
+
+
+#: A domain in whose name mail is sent and taken, with or without a home.
+MailDomain = Union[DomainPlan, RoutingPlan]
 
 
 @dataclass(frozen=True)

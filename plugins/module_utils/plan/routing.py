@@ -77,7 +77,7 @@ def _service(intent: intent_model.Intent, domain: intent_model.Domain) -> Profil
 
 
 def _rule(address: str, target: intent_model.Target) -> RulePlan:
-    return RulePlan(address, target.action, target.target, target.enabled, target.text)
+    return RulePlan(address, target.action, target.target, target.enabled, target.tag, target.priority)
 
 
 def _workers(domain: intent_model.Domain, service: Profile) -> Tuple[WorkerPlan, ...]:

@@ -91,7 +91,7 @@ def _routed(plan: RoutingPlan) -> List[str]:
 def _effect(rule: RulePlan) -> str:
     told = {"forward": rule.target, "worker": f"Worker {rule.target}"}.get(rule.action, "dropped")
     off = " (off)" if rule.enabled is False else ""
-    return told + off + (f"  # {rule.text}" if rule.text else "")
+    return told + off + (f"  # {rule.tag}" if rule.tag else "")
 
 
 def _by_hand(plan: MailPlan) -> List[str]:

@@ -369,13 +369,17 @@ class World:
         return {
             "ehlo": "mail.stranger.example.org",
             "sender": "probe@stranger.example.org",
-            "results": {"forged": row(550, "550 5.7.1 DMARC"), "genuine": row(250, "250 queued")},
+            "results": {
+                m["label"]: row(550, "550 5.7.1 DMARC") if m["label"] == "forged" else row(250, "250 queued")
+                for m in args["messages"]
+            },
         }
 
     def _mailbox(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
         received = f"from mail.stranger.example.org (mail.stranger.example.org [{STRANGER}]) by {HOST} with ESMTPS id 3"
         message = {"folder": "INBOX", "headers": [["Received", received]], "size": 900}
-        return {"folders": ["INBOX"], "messages": {"genuine": message}, "waited_ms": 800}
+        arrived = {label: message for label in args["tokens"] if label != "forged"}
+        return {"folders": ["INBOX"], "messages": arrived, "waited_ms": 800}
 
 
 Break = Callable[[World], object]

@@ -64,11 +64,11 @@ def test_a_routed_domain_stands_beside_a_self_hosted_one() -> None:
     [
         ({"forward": "a@b.example"}, Target("forward", "a@b.example")),
         (
-            {"forward": "a@b.example", "text": "shop", "enabled": False},
-            Target("forward", "a@b.example", enabled=False, text="shop"),
+            {"forward": "a@b.example", "tag": "shop", "enabled": False},
+            Target("forward", "a@b.example", enabled=False, tag="shop"),
         ),
         ({"worker": "w", "enabled": True}, Target("worker", "w", enabled=True)),
-        ({"drop": True, "text": "leaked by shop"}, Target("drop", text="leaked by shop")),
+        ({"drop": True, "tag": "leaked by shop"}, Target("drop", tag="leaked by shop")),
     ],
 )
 def test_a_destination_can_say_more(given_target: Any, target: Target) -> None:
@@ -164,6 +164,7 @@ def test_further_senders() -> None:
         ("MS-INT-042", "outbound.provider", {"outbound": {"provider": "cloudflare_email_routing"}}),
         ("MS-INT-043", "outbound", {"outbound": {"provider": "google_workspace"}}),
         ("MS-INT-043", "outbound.inputs.dkim_value", {"outbound": {**WORKSPACE, "inputs": {"dkim_value": "QUJD"}}}),
+        ("MS-INT-045", "inbound.catch_all", {"name": "mail.example.me", "zone": "example.me"}),
         (
             "MS-INT-043",
             "outbound.inputs.dkim_valeu",

@@ -212,7 +212,7 @@ def test_the_plan_for_people() -> None:
 
 
 def test_more_of_the_plan_for_people() -> None:
-    quiet = {"hi": {"forward": "you@gmail.com", "text": "friends"}, "off": {"worker": "w", "enabled": False}}
+    quiet = {"hi": {"forward": "you@gmail.com", "tag": "friends"}, "off": {"worker": "w", "enabled": False}}
     send = {"provider": "cloudflare_email_sending", "send_as": ["hi"]}
     domain = {**DOMAIN_B, "outbound": send, **inbound(addresses=quiet, leaving="*.old.example", subaddressing=False)}
     del domain["inbound"]["catch_all"]

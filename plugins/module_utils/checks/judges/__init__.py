@@ -17,6 +17,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges impo
     inbound,
     path,
     policy,
+    routing,
     smtp,
     spf,
     tls,
@@ -39,6 +40,7 @@ JUDGES: Tuple[Callable[[Case], Iterator[Finding]], ...] = (
     tls.judge,
     smtp.judge,
     path.judge,
+    routing.judge,
 )
 
 

@@ -13,7 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dkim import canaries
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import same_organisation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import domain_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailDomain, RoutingPlan
 
 KNOWN = ("v", "p", "sp", "np", "adkim", "aspf", "fo", "psd", "rua", "ruf", "t")
 REMOVED = ("pct", "rf", "ri")
@@ -21,16 +21,17 @@ _RANK = {"none": 0, "quarantine": 1, "reject": 2}
 
 
 def judge(case: Case) -> Iterator[Finding]:
+    for any_domain in case.view.mail_domains:
+        yield from _record(case, any_domain)
     for domain in case.view.plan.domains:
-        yield from _record(case, domain)
         yield _alignment(case, domain)
 
 
-def planned(case: Case, domain: DomainPlan) -> str:
+def planned(case: Case, domain: MailDomain) -> str:
     return next((r.content for r in case.view.records(f"_dmarc.{domain.name}", "TXT")), "")
 
 
-def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
+def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
     name = domain.name
     found = case.published(f"_dmarc.{name}", "TXT")
     needs = case.zone_needs(name)
@@ -75,7 +76,7 @@ def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
 
 
 def _policy(
-    case: Case, domain: DomainPlan, tags: Mapping[str, str], record: str, needs: Tuple[str, ...], fix: str
+    case: Case, domain: MailDomain, tags: Mapping[str, str], record: str, needs: Tuple[str, ...], fix: str
 ) -> Finding:
     policy = tags.get("p", "none").lower()
     want = domain.dmarc.policy
@@ -85,7 +86,7 @@ def _policy(
     elif _RANK[policy] < _RANK.get(want, 0):
         trouble.append(f"p={policy} is weaker than the planned {want}")
     elif policy == "none":
-        doubts.append("p=none only watches")
+        doubts.append("p=none only watches" + _capped(domain))
     if "np" not in tags:
         doubts.append("np is missing: names that do not exist can be forged")
     if tags.get("t", "n").lower() == "y":
@@ -102,8 +103,13 @@ def _policy(
     )
 
 
+def _capped(domain: MailDomain) -> str:
+    """Why a routed domain cannot have more, as far as its senders are the reason."""
+    return f" ({domain.policy_why})" if isinstance(domain, RoutingPlan) else ""
+
+
 def _reports(
-    case: Case, domain: DomainPlan, tags: Mapping[str, str], record: str, needs: Tuple[str, ...], fix: str
+    case: Case, domain: MailDomain, tags: Mapping[str, str], record: str, needs: Tuple[str, ...], fix: str
 ) -> Iterator[Finding]:
     name = domain.name
     uris = [u.strip() for u in tags.get("rua", "").split(",") if u.strip()]
@@ -135,8 +141,17 @@ def _reports(
         if unseen
         else ", ".join(uris)
     )
+    # A routed domain without its MX is R2's finding.
+    exchangers = tuple(f"R2@{t}" for t in without if any(t == d.name for d in case.view.routed))
     yield case.finding(
-        "H4", name, verdict, observed, expected="hosts that take mail", evidence=(record,), fix=fix, requires=needs
+        "H4",
+        name,
+        verdict,
+        observed,
+        expected="hosts that take mail",
+        evidence=(record,),
+        fix=fix,
+        requires=(*needs, *exchangers),
     )
     external = [t for t in targets if not same_organisation(t, domain.zone)]
     if not external:

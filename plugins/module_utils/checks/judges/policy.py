@@ -15,7 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dns 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.tls import name_matches
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import parse_policy
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan, MailDomain
 
 DAY, WEEK, YEAR = 86400, 604800, 31557600
 _ID = re.compile(r"^[A-Za-z0-9]{1,32}$")
@@ -30,7 +30,8 @@ def judge(case: Case) -> Iterator[Finding]:
         else:
             yield _record(case, domain)
             yield from _policy(case, domain)
-        yield _reports(case, domain)
+    for any_domain in case.view.mail_domains:
+        yield _reports(case, any_domain)
     for edge in case.view.plan.edges:
         yield from _dane(case, edge)
 
@@ -213,7 +214,7 @@ def _invalid_certificates(case: Case, domain: DomainPlan) -> List[str]:
     return out
 
 
-def _reports(case: Case, domain: DomainPlan) -> Finding:
+def _reports(case: Case, domain: MailDomain) -> Finding:
     if not domain.tls_rpt:
         return case.na("I7", domain.name, "tls_rpt is off in the intent")
     name = f"_smtp._tls.{domain.name}"

@@ -20,17 +20,18 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     parse,
     spf_records,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailDomain
 
 MANY_TERMS = 8
 LONG_RECORD = 450
 
 
 def judge(case: Case) -> Iterator[Finding]:
+    for any_domain in case.view.mail_domains:
+        yield from _record(case, any_domain)
+        yield _exists(case, any_domain)
     for domain in case.view.plan.domains:
-        yield from _record(case, domain)
         yield from _evaluated(case, domain)
-        yield _exists(case, domain)
     for edge in case.view.egress_edges():
         for address in addresses_of(edge):
             yield spf_of_name(case, "F14", edge.relay_name, address)
@@ -40,7 +41,7 @@ def planned(case: Case, name: str) -> str:
     return next((r.content for r in case.view.records(name, "TXT") if r.content.startswith("v=spf1")), "")
 
 
-def _record(case: Case, domain: DomainPlan) -> Iterator[Finding]:
+def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
     name = domain.name
     found = case.published(name, "TXT")
     needs = case.zone_needs(name)
@@ -171,7 +172,7 @@ def _evaluated(case: Case, domain: DomainPlan) -> Iterator[Finding]:
         )
 
 
-def _exists(case: Case, domain: DomainPlan) -> Finding:
+def _exists(case: Case, domain: MailDomain) -> Finding:
     found = [case.published(domain.name, t) for t in ("SOA", "MX", "A")]
     needs = case.zone_needs(domain.name)
     if not all(f.known for f in found):

@@ -1,0 +1,259 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""R: domains whose mail a routing service takes: switched on, owning the MX, and doing with each address what is declared."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Optional, Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_OUTSIDE, Case, first_txt
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dns import mx_hosts
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.spf import planned as planned_spf
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import same
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import SpfError, parse, spf_records
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import RoutingPlan, RulePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import RoutingFacts, kept
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import POLICIES
+
+NOT_READ = "what the service has was not read (playbooks/verify.yml reads it with the zone's token)"
+RUN = "run playbooks/email_routing.yml"
+NO_ROUTE = "no address of the domain is forwarded to a canary (mail_operator.canaries)"
+
+
+def judge(case: Case) -> Iterator[Finding]:
+    for domain in case.view.routed:
+        told = case.view.facts.routing.get(domain.name)
+        yield _on(case, domain, told)
+        yield _mx(case, domain)
+        yield _rules(case, domain, told)
+        yield _destinations(case, domain, told)
+        yield _key(case, domain)
+        yield _spf(case, domain)
+        yield _senders(case, domain)
+        yield _roles(case, domain)
+        yield _arrives(case, domain)
+
+
+def _on(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
+    if told is None:
+        return case.unknown("R1", domain.name, NOT_READ, expected="enabled and ready")
+    # Sub-domains have no status of their own.
+    right = told.enabled and told.status in ("ready", "unlocked", "")
+    observed = f"{'enabled' if told.enabled else 'disabled'}{', ' + told.status if told.status else ''}"
+    verdict = "pass" if right else "fail"
+    return case.finding("R1", domain.name, verdict, observed, expected="enabled and ready", fix=RUN)
+
+
+def _mx(case: Case, domain: RoutingPlan) -> Finding:
+    found = case.published(domain.name, "MX")
+    needs = (*case.zone_needs(domain.name), f"R1@{domain.name}")
+    wanted = [r for r in kept(domain, case.view.facts) if r.type == "MX"]
+    hosts = {r.content.rsplit(" ", 1)[-1] for r in wanted}
+    expected = ", ".join(r.content for r in wanted)
+    if not found.known:
+        return case.unknown("R2", domain.name, found.why, expected=expected, requires=needs)
+    live = set(mx_hosts(found.values))
+    trouble = [f"{h} is not the service's" for h in sorted(live - hosts)]
+    trouble += [f"{h} is missing" for h in sorted(hosts - live)]
+    assigned = sorted(r.content for r in wanted if r.deferred is None)
+    if not trouble and len(assigned) == len(wanted) and assigned != sorted(found.values):
+        trouble.append("the preferences are not the assigned ones")
+    fix = f"declare the old provider's hosts as leaving in inbound, then {RUN}"
+    return case.finding(
+        "R2",
+        domain.name,
+        "fail" if trouble else "pass",
+        "; ".join(trouble) or ", ".join(found.values),
+        expected=expected,
+        evidence=found.evidence(),
+        fix=fix,
+        requires=needs,
+    )
+
+
+def _rules(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
+    needs = (f"R1@{domain.name}",)
+    wanted = [*domain.rules, *([domain.catch_all] if domain.catch_all else [])]
+    if told is None:
+        return case.unknown("R3", domain.name, NOT_READ, requires=needs)
+    present = {r.address.lower(): r for r in told.rules}
+    trouble: List[str] = []
+    waiting: List[str] = []
+    for rule in wanted:
+        pending = rule.action == "forward" and not _confirmed(told, rule.target)
+        (waiting if pending else trouble).extend(_difference(rule, present.get(rule.address)))
+    verdict = "fail" if trouble else "warn" if waiting else "pass"
+    fix = (
+        RUN if trouble else "let the owners open the link in Cloudflare's message, then run playbooks/email_routing.yml"
+    )
+    return case.finding(
+        "R3",
+        domain.name,
+        verdict,
+        "; ".join(trouble + waiting) or f"{len(wanted)} rules are in force",
+        expected=f"{len(wanted)} rules as declared",
+        evidence=[f"{r.address or 'everything else'}: {_effect(r)}" for r in told.rules],
+        fix=fix,
+        requires=needs,
+    )
+
+
+def _confirmed(told: RoutingFacts, destination: str) -> bool:
+    return any(same(destination, address) and when for address, when in told.destinations.items())
+
+
+def _difference(wanted: RulePlan, found: Optional[RulePlan]) -> List[str]:
+    name = wanted.address or "everything else"
+    if found is None or (found.action, found.target.lower()) != (wanted.action, wanted.target.lower()):
+        instead = "there is no rule" if found is None else _effect(found)
+        return [f"{name}: {instead} instead of {_effect(wanted)}"]
+    if bool(found.enabled) != (wanted.enabled is not False):
+        return [f"{name}: {'on' if found.enabled else 'off'}"]
+    return []
+
+
+def _effect(rule: RulePlan) -> str:
+    told = {"forward": f"forward to {rule.target}", "worker": f"Worker {rule.target}"}.get(rule.action, rule.action)
+    return told + (" (off)" if rule.enabled is False else "")
+
+
+def _destinations(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
+    if told is None:
+        return case.unknown("R4", domain.name, NOT_READ, matters=False)
+    pending = [d for d in domain.destinations if not _confirmed(told, d)]
+    return case.finding(
+        "R4",
+        domain.name,
+        "warn" if pending else "pass",
+        f"waiting for a click: {', '.join(pending)}" if pending else f"{len(domain.destinations)} confirmed",
+        expected="all confirmed",
+        fix="open the link in the message that Cloudflare sent there; playbooks/email_routing.yml then enables the rules",
+    )
+
+
+def _key(case: Case, domain: RoutingPlan) -> Finding:
+    records = [r for r in kept(domain, case.view.facts) if r.role == "dkim-service"]
+    if not records:
+        return case.na("R5", domain.name, "the service signs with no key of the domain")
+    name = records[0].name
+    found = case.published(name, "TXT")
+    needs = (*case.zone_needs(name), f"R1@{domain.name}")
+    if not found.known:
+        return case.unknown("R5", domain.name, found.why, requires=needs)
+    good = len(found.values) == 1 and bool(headers.tags(found.values[0]).get("p"))
+    return case.finding(
+        "R5",
+        domain.name,
+        "pass" if good else "fail",
+        f"{name}: {len(found.values)} record(s)" if not good else f"{name} holds a key",
+        expected=f"one key at {name}",
+        evidence=found.evidence(),
+        fix=RUN,
+        requires=needs,
+    )
+
+
+def _spf(case: Case, domain: RoutingPlan) -> Finding:
+    found = case.published(domain.name, "TXT")
+    needs = (*case.zone_needs(domain.name), f"F1@{domain.name}")
+    wanted = parse(planned_spf(case, domain.name))
+    records = spf_records(found.values)
+    if not found.known or len(records) != 1:
+        why = found.why or "there is not one record to look at"
+        return case.unknown("R6", domain.name, why, expected=str(wanted), requires=needs)
+    try:
+        live = {t.key for t in parse(records[0]).mechanisms}
+    except SpfError as error:
+        return case.unknown("R6", domain.name, str(error), requires=(*needs, f"F2@{domain.name}"))
+    missing = [str(t) for t in wanted.mechanisms if t.name != "all" and t.key not in live]
+    return case.finding(
+        "R6",
+        domain.name,
+        "fail" if missing else "pass",
+        f"{', '.join(missing)} missing" if missing else records[0],
+        expected=str(wanted),
+        evidence=found.evidence(),
+        fix=f"{RUN}: it merges the record",
+        requires=needs,
+    )
+
+
+def _senders(case: Case, domain: RoutingPlan) -> Finding:
+    """A policy stricter than a sender allows has that sender's mail refused; another product may have written it."""
+    needs = (*case.zone_needs(domain.name), f"H1@{domain.name}")
+    found = case.published(f"_dmarc.{domain.name}", "TXT")
+    records = first_txt(found.values, "v=dmarc1")
+    if not found.known or len(records) != 1:
+        why = found.why or "there is not one record to look at"
+        return case.unknown("R7", domain.name, why, requires=needs)
+    policy = headers.tags(records[0]).get("p", "none").lower()
+    hurt = [s for s in domain.senders if _stricter(policy, s.max_policy)]
+    observed = "; ".join(f"p={policy}, and {s.title} allows {s.max_policy}: {s.why}" for s in hurt)
+    return case.finding(
+        "R7",
+        domain.name,
+        "fail" if hurt else "pass",
+        observed or f"p={policy}",
+        expected=f"p={domain.dmarc.policy}",
+        evidence=found.evidence(),
+        fix=f"{RUN}; if another product wrote the record, send through that one or switch it off",
+        requires=needs,
+    )
+
+
+def _stricter(policy: str, allowed: str) -> bool:
+    return policy in POLICIES and POLICIES.index(policy) > POLICIES.index(allowed)
+
+
+def _roles(case: Case, domain: RoutingPlan) -> Finding:
+    nobody = domain.unread
+    return case.finding(
+        "R8",
+        domain.name,
+        "warn" if nobody else "pass",
+        f"nobody reads {' and '.join(nobody)}" if nobody else "both have a reader",
+        fix="add postmaster and abuse to inbound.addresses, or a catch_all",
+    )
+
+
+def _arrives(case: Case, domain: RoutingPlan) -> Finding:
+    needs: Tuple[str, ...] = tuple(f"{check}@{domain.name}" for check in ("R1", "R2", "R3"))
+    expected = "accepted by the service's host and found in the destination's mailbox"
+    route = case.view.canary_route(domain)
+    if route is None:
+        return case.unknown("R9", domain.name, NO_ROUTE, expected=expected, matters=False)
+    if not case.watched:
+        return case.unknown("R9", domain.name, NO_OUTSIDE, expected=expected, matters=False)
+    address, canary = route
+    sent, box = case.seen(ids.routed(domain.name)), case.seen(ids.routed_mailbox(domain.name))
+    if sent is None or not sent.ok:
+        return case.unknown("R9", domain.name, case.why_not(sent, ids.routed(domain.name)), requires=needs)
+    row = sent.data["results"]["routed"]
+    evidence = [f"{sent.vantage} to {address}: {row['stage']} → {row['text']}"]
+    if int(row["code"]) != 250:
+        observed = f"refused at {row['stage']}: {row['text'] or 'no reply'}"
+        fix = "the reply names the cause; the sender needs SPF or DKIM that passes, or the service refuses it"
+        return case.fail("R9", domain.name, observed, expected=expected, evidence=evidence, fix=fix, requires=needs)
+    if box is None or not box.ok:
+        why = case.why_not(box, ids.routed_mailbox(domain.name))
+        return case.unknown("R9", domain.name, why, evidence=evidence, requires=needs)
+    message = box.data["messages"].get("routed")
+    waited = box.data["waited_ms"] / 1000
+    if message is None:
+        observed = f"accepted, but not found at {canary.address} after {waited:.0f} s"
+        fix = "look into the destination's spam folder and the service's activity log"
+        return case.fail("R9", domain.name, observed, expected=expected, evidence=evidence, fix=fix, requires=needs)
+    inbox = message["folder"].upper() == "INBOX"
+    return case.finding(
+        "R9",
+        domain.name,
+        "pass" if inbox else "warn",
+        f"found in {message['folder']} of {canary.address} after {waited:.1f} s",
+        expected=expected,
+        evidence=evidence,
+        fix="the message was taken for spam at the destination",
+        requires=needs,
+    )
