@@ -92,6 +92,16 @@ def test_a_signed_zone_as_published(trouble: Any) -> None:
     assert trouble() == {}
 
 
+def test_a_zone_that_the_server_does_not_hold(bed: tuple[ServerBed, Knot, Authority], trouble: Any) -> None:
+    """That is drift, not something that could not be found out; a key that may not read it is."""
+    own = {"provider": "rfc2136", "server": "127.0.0.1", "port": bed[1].port, "secret": SECRET}
+    for zone, key, verdict in (("gone.example", READER.name, "fail"), (ZONE, "nobody", "unknown")):
+        hosts = [{**own, "zones": [zone], "key_name": key}]
+        answer = run_module(dns_drift.main, zones=[{"name": zone, "records": []}], hosts=hosts, grace=0)
+        found = next(f for f in answer.data["findings"] if f["id"] == "Z1")
+        assert found["verdict"] == verdict, found["observed"]
+
+
 def test_a_change_by_hand_makes_the_record_theirs(trouble: Any, bed: tuple[ServerBed, Knot, Authority]) -> None:
     server = bed[0]
     server.edit("@", "MX", "20 mail.example.com", 3600)

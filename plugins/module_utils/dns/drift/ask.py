@@ -41,6 +41,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 TRIES = 2  #: a datagram may be lost
 PAUSE = 1.0  #: seconds between two looks at a server that differs
 WORKERS = 8
+#: Codes that say: the provider has no such zone, when it is looked up (by its name) and when it is read. Others leave that
+#: open; read by an id that is another zone's, MS-CF-003 means the id.
+NOT_FOUND, NOT_HELD = "MS-CF-003", "MS-DNS-070"
 
 
 @dataclass(frozen=True)
@@ -143,14 +146,21 @@ def _find(host: Host, targets: Sequence[Target]) -> Dict[str, Found]:
     out: Dict[str, Found] = {}
     for target in targets:
         zone = zones.get(target.zone)
-        mine = tuple(p for p in problems if p.where == f"zone {target.zone}")
-        out[target.zone] = Found(zone) if zone is not None else Found(absent=True, problems=mine or tuple(problems))
+        mine = tuple(p for p in problems if p.where == f"zone {target.zone}") or tuple(problems)
+        out[target.zone] = Found(zone) if zone is not None else Found(absent=_all(mine, NOT_FOUND), problems=mine)
     return out
+
+
+def _all(problems: Sequence[Problem], code: str) -> bool:
+    return all(p.code == code for p in problems)
 
 
 def _read(view: ZoneView, zone: Zone, provider: ZoneProvider) -> ZoneView:
     try:
         records = tuple(provider.read(zone))
+    except MailsteadError as error:
+        return dataclasses.replace(view, absent=_all(error.problems, NOT_HELD), problems=error.problems)
+    try:
         if not zone.name_servers:
             # Given by id, or known by its records alone.
             zone = provider.identify(zone)
