@@ -11,7 +11,7 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 import dns.exception
 import dns.resolver
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.model import TTL, PtrResult, PtrWanted, reverse_name
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.link import TIMEOUT, Connection, Server
@@ -51,14 +51,26 @@ class Rfc2136Ptr:
         return out
 
     def apply(self, planned: Sequence[PtrResult]) -> None:
-        """One update per zone; then wait until the server answers with it."""
+        """One update per zone; then wait until the server answers with it. A refused zone does not hold up the others."""
         changed = [r for r in planned if r.status == "changed"]
+        problems: List[Problem] = []
         for zone in sorted({r.zone for r in changed}):
             mine = [r for r in changed if r.zone == zone]
-            self._link.update(zone, {(r.wanted.reverse, "PTR"): [r.wanted.name] for r in mine}, self._ttl)
+            try:
+                self._link.update(zone, {(r.wanted.reverse, "PTR"): [r.wanted.name] for r in mine}, self._ttl)
+            except MailsteadError as error:
+                problems += error.problems
+                continue
             self.written += mine
+        try:
+            self._wait_served(self.written)
+        except MailsteadError as error:
+            problems += error.problems
+        if problems:
+            raise MailsteadError(problems)
+
+    def _wait_served(self, missing: Sequence[PtrResult]) -> None:
         end = self._clock() + SERVED_WITHIN
-        missing = changed
         while True:
             missing = [r for r in missing if self._link.values(r.wanted.reverse, "PTR") != (r.wanted.name,)]
             if not missing:

@@ -84,6 +84,19 @@ def test_both_families_in_one_call_each_in_its_own_zone() -> None:
         assert [r.status for r in link.plan([WANTED, WANTED6])] == ["ok", "ok"]
 
 
+def test_a_zone_that_is_refused_does_not_hold_up_the_other() -> None:
+    with authority() as server:
+        link = provider(server, zone="")
+        planned = link.plan([WANTED, WANTED6])
+        first = sorted(r.zone for r in planned)[0]
+        kept = server.zones.pop(first)
+        server.zones[first.partition(".")[2]] = kept
+        with pytest.raises(MailsteadError) as caught:
+            link.apply(planned)
+        assert first in problem(caught)[1]
+        assert [r.zone for r in link.written] == [r.zone for r in planned if r.zone != first]
+
+
 def test_a_name_that_is_no_host_name_is_read_shown_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with authority() as server:
         server.zones[V4][(NAME4, "PTR")] = ["-198 18 1 10.provider.example.".replace(" ", r"\032")]
