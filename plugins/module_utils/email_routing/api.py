@@ -64,9 +64,35 @@ def read_required(client: Client, zone_id: str, domain: str, apex: bool, label: 
     return _one(client, path, lambda raw: wire.read_required(raw, domain), SETTINGS, f"domain {domain}", label, query)
 
 
-def list_rules(client: Client, account: str, label: str = "") -> List[Rule]:
-    """The rules of all zones of an account; a catch-all may be among them or not. Raises MailsteadError."""
-    return _all(client, f"/accounts/{account}/email/routing/rules", wire.read_rule, RULES, "the account's rules", label)
+def list_rules(
+    client: Client, account: str, zones: Mapping[str, str], label: str = ""
+) -> Tuple[List[Rule], Dict[str, str]]:
+    """The rules of an account's zones, and the ids of the zones they are in, by name.
+
+    One listing for the account; where the token may not ask for it (its permission is given for zones), one for each of
+    zones (ids by name). A catch-all may be among the rules or not. Raises MailsteadError.
+    """
+    path = f"/accounts/{account}/email/routing/rules"
+    ids: Dict[str, str] = {}
+
+    def decode(raw: Any) -> Rule:
+        rule = wire.read_rule(raw)
+        if rule.zone:
+            ids[rule.zone] = str(raw["zone"].get("tag") or "")
+        return rule
+
+    try:
+        return _pages(client, path, decode, label), ids
+    except RefusalError:
+        found = [r for zone, zone_id in zones.items() for r in list_zone_rules(client, zone_id, zone, label)]
+        return found, dict(zones)
+
+
+def list_zone_rules(client: Client, zone_id: str, zone: str, label: str = "") -> List[Rule]:
+    """The rules of one zone; its catch-all may be among them or not. Raises MailsteadError."""
+    path, where = f"/zones/{zone_id}/email/routing/rules", f"rules of {zone}"
+    found = _all(client, path, wire.read_rule, RULES, where, label)
+    return [dataclasses.replace(rule, zone=zone) for rule in found]
 
 
 def read_catch_all(client: Client, zone_id: str, zone: str, label: str = "") -> Rule:
@@ -142,10 +168,16 @@ def _all(
     query: Optional[Mapping[str, Any]] = None,
 ) -> List[T]:
     with explained(client, permission, where):
-        try:
-            return [decode(raw) for page in client.pages(path, PER_PAGE, query, label) for raw in page.result]
-        except wire.WireError as error:
-            raise client.malformed(f"GET {path}", str(error)) from error
+        return _pages(client, path, decode, label, query)
+
+
+def _pages(
+    client: Client, path: str, decode: Callable[[Any], T], label: str, query: Optional[Mapping[str, Any]] = None
+) -> List[T]:
+    try:
+        return [decode(raw) for page in client.pages(path, PER_PAGE, query, label) for raw in page.result]
+    except wire.WireError as error:
+        raise client.malformed(f"GET {path}", str(error)) from error
 
 
 # -- writing: RefusalError becomes MailsteadError, UnclearError is left to the caller ----------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, List, Optional, Sequence, Set, Tuple, TypeVar
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import client as cloudflare
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
@@ -53,8 +53,8 @@ class Wish:
     goal: Goal
 
 
-#: Called before the first write of a domain's records.
-BeforeWrite = Callable[[Task], None]
+#: Called before a domain's first step with its state and the one that is predicted.
+BeforeWrite = Callable[[Task, Observed, Observed], None]
 
 
 class SwitchError(MailsteadError):
@@ -87,17 +87,20 @@ def plan(client: cloudflare.Client, wishes: Sequence[Wish]) -> List[Task]:
 
 def apply(client: cloudflare.Client, tasks: Sequence[Task], before_write: Optional[BeforeWrite] = None) -> None:
     """Go the ways, one domain after the other. Raises SwitchError; what the earlier ones did stays in effect."""
-    touched: Dict[str, bool] = {}
+    touched: Set[str] = set()
     for task in tasks:
         if not task.way:
             continue
         try:
+            run = _Run(client, task)
+            if task.zone.id in touched:
+                run.look()
             if before_write is not None:
-                before_write(task)
-            _Run(client, task).go(fresh=not touched.get(task.zone.id))
+                before_write(task, run.now, switch.way(run.now, task.goal)[1])
+            run.go()
         except MailsteadError as error:
             raise SwitchError(error.problems, tasks) from error
-        touched[task.zone.id] = True
+        touched.add(task.zone.id)
 
 
 def _each(items: Sequence[T], work: Callable[[T], R]) -> Tuple[List[R], List[Problem]]:
@@ -134,10 +137,8 @@ class _Run:
         self.provider = CloudflareProvider(client)
         self.now = task.before
 
-    def go(self, fresh: bool) -> None:
-        """fresh: the domain is still as it was read. Raises MailsteadError."""
-        if not fresh:
-            self._look()
+    def go(self) -> None:
+        """Raises MailsteadError."""
         done = self.task.done
         while len(done) < switch.MAX_STEPS:
             step = switch.next_step(self.now, self.task.goal)
@@ -150,10 +151,11 @@ class _Run:
             except (cloudflare.UnclearError, host.UnclearError):
                 # What is in effect decides, not what was answered.
                 self.task.written = True
-            self._look()
+            self.look()
         raise switch.unsettled(self.task.domain, done)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read the domain again. Raises MailsteadError."""
         settings, records = _read_zone(self.client, self.task.zone)
         self.now = dataclasses.replace(self.now, settings=settings, records=records)
         self.task.after = self.now

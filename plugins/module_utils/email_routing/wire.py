@@ -101,7 +101,7 @@ def read_rule(raw: Any) -> Rule:
         id=_id(raw),
         source=str(raw.get("source") or "api"),
         opaque=address is None or not action,
-        zone=str(zone.get("name") or "") if isinstance(zone, dict) else "",
+        zone=str(zone.get("name") or "").lower() if isinstance(zone, dict) else "",
     )
 
 

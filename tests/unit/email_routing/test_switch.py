@@ -186,7 +186,7 @@ def test_a_refusal_after_the_old_mx_had_gone_brings_them_back() -> None:
     world = World()
     world.seed(ICLOUD)
 
-    def break_it(task: Any) -> None:
+    def break_it(*_: Any) -> None:
         world.twin.reconfigure_email(dns_for_tokens=False)
 
     with pytest.raises(MailsteadError) as caught:

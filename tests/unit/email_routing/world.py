@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
@@ -47,7 +47,7 @@ class World(Bench):
         self,
         *goals: tuple[str, Goal],
         check: bool = False,
-        before_write: Callable[[Task], None] | None = None,
+        before_write: switching.BeforeWrite | None = None,
     ) -> list[Task]:
         """One run over domains of the zone."""
         self.requests.clear()
