@@ -9,6 +9,12 @@ cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH
 report=build/drift/report.json
 
+for argument in "$@"; do
+  case $argument in
+    -C | --check) echo "leave $argument out: nothing is changed without it, and with it there is no report to judge by" >&2; exit 3 ;;
+  esac
+done
+
 # One comparison at a time, and never an old report for this run's.
 mkdir -p build/drift
 exec 9>build/drift/.lock
@@ -16,6 +22,7 @@ flock --nonblock 9 || { echo "another comparison is running" >&2; exit 3; }
 rm -f "$report"
 
 status=0
-ansible-playbook playbooks/drift.yml "$@" || status=$?
+# The report's place comes last, so that it is the one that is read below.
+ansible-playbook playbooks/drift.yml "$@" -e mailstead_drift_report_dir=build/drift || status=$?
 [ -f "$report" ] || { echo "the comparison broke before it had a verdict (ansible-playbook: $status)" >&2; exit 3; }
 exit "$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["exit_code"])' "$report")"

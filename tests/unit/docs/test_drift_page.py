@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -39,6 +40,46 @@ def test_the_script_can_be_run() -> None:
     assert (ROOT / "tools" / "drift.sh").stat().st_mode & stat.S_IXUSR
     unit = (UNITS / "mailstead-drift.service").read_text(encoding="utf-8")
     assert "ExecStart=/opt/mailstead/tools/drift.sh " in unit
+
+
+#: Stands for ansible-playbook: leaves a report with the exit code it is told, or none; the report's place is its last word.
+PLAYBOOK = """#!/bin/bash
+directory=${!#}; directory=${directory#mailstead_drift_report_dir=}
+[ -z "$CODE" ] || echo "{\\"exit_code\\": $CODE}" > "$directory/report.json"
+exit 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "status", "words"),
+    [
+        *((str(code), ["-i", "inventory/mine"], code, "") for code in range(4)),
+        ("0", ["-e", "mailstead_drift_report_dir=/nowhere"], 0, ""),
+        ("", [], 3, "broke before it had a verdict (ansible-playbook: 2)"),
+        ("0", ["-i", "inventory/mine", "--check"], 3, "leave --check out"),
+    ],
+)
+def test_the_script_ends_as_the_report_says(
+    tmp_path: Path, code: str, arguments: list[str], status: int, words: str
+) -> None:
+    for name in ("tools/drift.sh", ".venv/bin/ansible-playbook"):
+        (tmp_path / name).parent.mkdir(parents=True)
+    script = shutil.copy(ROOT / "tools" / "drift.sh", tmp_path / "tools")
+    playbook = tmp_path / ".venv" / "bin" / "ansible-playbook"
+    playbook.write_text(PLAYBOOK, encoding="utf-8")
+    playbook.chmod(0o755)
+    old = tmp_path / "build" / "drift" / "report.json"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"exit_code": 1}', encoding="utf-8")
+    done = subprocess.run(
+        [script, *arguments],
+        env={**os.environ, "CODE": code},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, words in done.stderr) == (status, True), done.stderr
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
