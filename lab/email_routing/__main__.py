@@ -26,7 +26,8 @@ def build(config: Config, lookup: Lookup) -> tuple[Exchange, Workers]:
     """The pipeline and its Workers, which have to be closed."""
     account = TwinAccount(config.control)
     delivery = Delivery(lookup, config.identity, config.destination_port)
-    workers = Workers(config.workerd, account.script, config.outbound, config.control.authority)
+    authority = Path(config.control.authority).read_text(encoding="ascii") if config.control.authority else ""
+    workers = Workers(config.workerd, account.script, config.outbound, authority)
     key = Path(config.dkim_key).read_bytes() if config.dkim_key else b""
     judge = functools.partial(judgement.judge, lookup)
     return Exchange(account, judge, delivery.deliver, workers, config.secret, key), workers

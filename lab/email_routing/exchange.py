@@ -99,7 +99,8 @@ class Exchange:
         except ServiceError as error:
             log.error("%s: %s", name, error)
             return _named(TEMPORARY, name)
-        log.info("%s %s -> %s: %s (%s)", name, mail.sender, mail.recipient, outcome.status, outcome.answer.text)
+        answer = f"{outcome.answer.code} {outcome.answer.text}"
+        log.info("%s %s -> %s: %s (%s)", name, mail.sender, mail.recipient, outcome.status, answer)
         return _named(outcome.answer, name)
 
     def _outcome(self, mail: Mail, route: Route, verdict: Judgement, name: str) -> Outcome:

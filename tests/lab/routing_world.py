@@ -45,8 +45,11 @@ def trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(paths.PKI / "ca.crt"))
 
 
-def at(machine: str, function: Callable[[], T]) -> T:
-    """Run a function with a machine's own network; files and everything else stay this machine's."""
+def inside(machine: str, function: Callable[[], T]) -> T:
+    """Run a function with a machine's own network; files and everything else stay this machine's. The controller's is
+    called so."""
+    if machine == "controller":
+        return netns.call(CONTROLLER.namespace, function)
     pid = engine.connect().containers.get(host(machine).container).attrs["State"]["Pid"]
     name = f"mailstead-test-{machine}"
     with contextlib.suppress(Exception):
@@ -82,7 +85,7 @@ def request(method: str, path: str, body: Any, headers: dict[str, str]) -> dict[
         finally:
             connection.close()
 
-    answer = netns.call(CONTROLLER.namespace, ask)
+    answer = inside("controller", ask)
     assert answer.get("success", not answer.get("errors")), f"{method} {path}: {answer}"
     return answer
 
@@ -195,15 +198,16 @@ class Answer:
     token: str
 
 
-def exchanger(domain: str) -> str:
-    """The IPv4 address of the first MX, asked of the lab's resolver from where this is called."""
-    exchangers = sorted(_ask(domain, "MX"), key=lambda r: r.preference)
-    return str(_ask(str(exchangers[0].exchange), "A")[0].address)
+def exchanger(domain: str) -> tuple[str, str]:
+    """Name and IPv4 address of the first MX, asked of the lab's resolver from where this is called."""
+    first = min(_ask(domain, "MX"), key=lambda r: int(r.preference))
+    name = str(first.exchange)
+    return name.rstrip("."), str(_ask(name, "A")[0].address)
 
 
 def exchangers(domain: str) -> list[str]:
     """Names of the MX, asked as the controller."""
-    return netns.call(CONTROLLER.namespace, lambda: [str(r.exchange).rstrip(".") for r in _ask(domain, "MX")])
+    return inside("controller", lambda: [str(r.exchange).rstrip(".") for r in _ask(domain, "MX")])
 
 
 def _ask(name: str, kind: str) -> list[Any]:
@@ -238,7 +242,9 @@ def send(
     def converse() -> Answer:
         client = smtplib.SMTP(timeout=60, local_hostname=sender.helo, source_address=(sender.address, 0))
         try:
-            client.connect(exchanger(recipient.rpartition("@")[2]), 25)
+            name, address = exchanger(recipient.rpartition("@")[2])
+            client.connect(address, 25)
+            client._host = name  # type: ignore[attr-defined]  # for SNI: smtplib knows only the address
             client.ehlo()
             if client.has_extn("starttls"):
                 # Opportunistic, as between mail servers (RFC 7435).
@@ -252,7 +258,7 @@ def send(
         finally:
             client.close()
 
-    return at(sender.machine, converse)
+    return inside(sender.machine, converse)
 
 
 class _Mailbox(imaplib.IMAP4_SSL):
@@ -281,7 +287,7 @@ def find(token: str, mailbox: str = MAILBOX) -> Message | None:
         finally:
             box.logout()
 
-    return netns.call(CONTROLLER.namespace, read)
+    return inside("controller", read)
 
 
 def arrived(token: str, mailbox: str = MAILBOX) -> Message:

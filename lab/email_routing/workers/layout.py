@@ -18,7 +18,7 @@ from typing import Any
 from ..service import Script
 
 HERE = Path(__file__).resolve().parent
-CONFIG, ENTRY = "config.capnp", "mailstead-entry.mjs"
+CONFIG, ENTRY, AUTHORITY = "config.capnp", "mailstead-entry.mjs", "authority.pem"
 #: Sockets beside the configuration: the Worker's, and ours for what it does.
 WORKER_SOCKET, EXCHANGER_SOCKET = "worker.sock", "exchanger.sock"
 
@@ -43,7 +43,8 @@ def senders(script: Script) -> dict[str, tuple[str, ...]]:
 
 
 def files(script: Script, directory: Path, outbound: Iterable[str] = (), authority: str = "") -> dict[str, str]:
-    """Text by name. directory: where they will lie. outbound: networks that fetch() reaches; authority: PEM it trusts.
+    """Text by name. directory: where they will lie. outbound: networks that fetch() reaches; authority: PEM it trusts,
+    beside the well-known ones.
 
     Raises LayoutError.
     """
@@ -67,7 +68,9 @@ def files(script: Script, directory: Path, outbound: Iterable[str] = (), authori
         kind, text = _value(binding)
         made[f"binding-{number}"] = text
         bindings.append(f'(name = "{binding["name"]}", {kind} = embed "binding-{number}")')
-    made[CONFIG] = _config(script, directory, modules, bindings, list(outbound), authority)
+    if authority:
+        made[AUTHORITY] = authority
+    made[CONFIG] = _config(script, directory, modules, bindings, list(outbound), bool(authority))
     return made
 
 
@@ -96,13 +99,13 @@ def _value(binding: dict[str, Any]) -> tuple[str, str]:
 
 
 def _config(
-    script: Script, directory: Path, modules: list[str], bindings: list[str], outbound: list[str], authority: str
+    script: Script, directory: Path, modules: list[str], bindings: list[str], outbound: list[str], authority: bool
 ) -> str:
     flags = ", ".join(f'"{flag}"' for flag in script.compatibility_flags)
     networks = ", ".join(json.dumps(n) for n in outbound)
     trust = "trustBrowserCas = true"
     if authority:
-        trust += f", trustedCertificates = [embed {json.dumps(authority)}]"
+        trust += f', trustedCertificates = [embed "{AUTHORITY}"]'
     between = ",\n        "
     return f"""using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (

@@ -108,7 +108,7 @@ class Running:
 
 
 class Workers:
-    """The account's Workers. find: the script by name, as it is now."""
+    """The account's Workers. find: the script by name, as it is now; outbound, authority: see :func:`layout.files`."""
 
     def __init__(
         self, program: str, find: Callable[[str], Script | None], outbound: tuple[str, ...] = (), authority: str = ""

@@ -256,10 +256,11 @@ def test_what_the_lab_cannot_give_is_said(change: dict[str, object], words: str)
 
 
 def test_what_a_user_wrote_is_quoted_nowhere() -> None:
-    made = layout.files(SCRIPT, Path("/d"), ("198.18.0.0/15",), "/lab/pki/ca.crt")
+    made = layout.files(SCRIPT, Path("/d"), ("198.18.0.0/15",), "-----BEGIN CERTIFICATE-----")
     config = made[layout.CONFIG]
     assert not any(text in config for text in ("you@gmail.com", "quote", "good"))
-    assert 'allow = ["198.18.0.0/15"]' in config and 'trustedCertificates = [embed "/lab/pki/ca.crt"]' in config
+    assert 'allow = ["198.18.0.0/15"]' in config and 'trustedCertificates = [embed "authority.pem"]' in config
+    assert made["authority.pem"] == "-----BEGIN CERTIFICATE-----" and "BEGIN" not in config
 
 
 def test_secrets_of_a_script_are_the_owners_alone(running: Running) -> None:
