@@ -5,7 +5,7 @@
 
 Reads are repeated on server errors and time-outs, after a growing, jittered pause. A 429 is waited out as long as
 Retry-After says, within a budget per run: the request was not processed, so this holds for writes too. Any other unclear
-outcome of a write raises UnclearError: the caller has to read the state again before it goes on.
+outcome of a write raises UnclearError, after such a pause too: the caller has to read the state again before it goes on.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ApiError:
     codes: Tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.message} (code {self.code})"
+        return f"{self.message or 'no words'} (code {self.code})"
 
 
 class RefusalError(Exception):
@@ -111,6 +111,8 @@ class Client:
         self._clock = clock
         self._rate_left = RATE_BUDGET
         self._block_known = self._blocked_until = float("-inf")
+        #: Writes in a row whose outcome is not known, by label.
+        self._unclear_writes: Dict[str, int] = {}
         self.counts: Dict[str, int] = {}
 
     @property
@@ -150,7 +152,7 @@ class Client:
             self._page(answer, f"POST {path}")
         try:
             return json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self.malformed(f"POST {path}", "the answer is not JSON") from None
 
     def _get(
@@ -190,15 +192,11 @@ class Client:
         """Send a body that is not JSON; returns and raises as :meth:`write` does."""
         request = f"{method} {path}"
         answer = self._send_once(method, path, body, label, content_type)
-        if answer.status >= 500:
-            raise UnclearError(f"{request}: HTTP status {answer.status}")
         return self._page(answer, request, write=True).result
 
     def remove(self, path: str, label: str = "") -> Any:
         """DELETE; returns the result, None where the answer has no body. Raises as :meth:`write` does."""
         answer = self._send_once("DELETE", path, None, label)
-        if answer.status >= 500:
-            raise UnclearError(f"DELETE {path}: HTTP status {answer.status}")
         if answer.status < 300 and not answer.body.strip():
             return None
         return self._page(answer, f"DELETE {path}", write=True).result
@@ -209,12 +207,25 @@ class Client:
         for attempt in range(READ_TRIES):
             self._pause_before(attempt)
             try:
-                return self._send(method, path, {}, body, label, content_type)
+                answer = self._send(method, path, {}, body, label, content_type)
             except TransportError as error:
                 last = str(error)
                 if error.sent:
-                    raise UnclearError(f"{method} {path}: {error}") from error
+                    raise self._unclear(f"{method} {path}: {error}", label) from error
+                continue
+            if answer.status >= 500:
+                raise self._unclear(f"{method} {path}: HTTP status {answer.status}", label)
+            with self._lock:
+                self._unclear_writes.pop(label, None)
+            return answer
         raise self._unreachable(last, f"{method} {path}")
+
+    def _unclear(self, why: str, label: str) -> UnclearError:
+        """What broke the write is given time to pass, the longer the more often: the caller reads and writes again."""
+        with self._lock:
+            times = self._unclear_writes[label] = self._unclear_writes.get(label, 0) + 1
+        self._pause_before(times)
+        return UnclearError(why)
 
     def close(self) -> None:
         with self._lock:
@@ -291,7 +302,7 @@ class Client:
     def _page(self, answer: Answer, request: str, write: bool = False) -> Page:
         try:
             envelope = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             envelope = None
         if not isinstance(envelope, dict) or not isinstance(envelope.get("success"), bool):
             if write and answer.status < 300:
@@ -310,7 +321,7 @@ class Client:
             if not isinstance(item, dict):
                 continue
             chain = [c for c in item.get("error_chain") or [] if isinstance(c, dict)]
-            words = [str(item.get("message", "")), *(str(c.get("message", "")) for c in chain)]
+            words = [str(part.get("message") or "") for part in (item, *chain)]
             source = item.get("source")
             yield ApiError(
                 code=_whole(item.get("code"), 0),

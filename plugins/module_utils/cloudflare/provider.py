@@ -29,6 +29,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 
 #: Characters of a comment on the smallest plan. Marks keep to it everywhere: a zone may be moved to that plan.
 COMMENT = 100
+#: Records that a message names when it cannot tell which of a batch was refused.
+SHOWN = 6
 
 
 class CloudflareProvider:
@@ -85,8 +87,20 @@ class CloudflareProvider:
         if change is not None:
             where = f"{where}: {change.record.type} {change.record.name} ({change.action} {change.record.content!r})"
         elif len(batch) > 1:
-            where = f"{where} (one of {len(batch)} changes; none of them was applied)"
-        return explain_refusal(self._client, refusal, where)
+            where = f"{where} (one of {len(batch)} changes: {_some(batch)}; none of them was applied)"
+        if not refusal.codes & api.STALE_CODES:
+            return explain_refusal(self._client, refusal, where)
+        what = f"Cloudflare refused, although the zone was read just before: {refusal.words()}"
+        fix = (
+            "Something has the name that the list of records does not show (a tunnel, the domain of a Worker), or another "
+            "tool keeps writing at the same time: look at the name in the dashboard."
+        )
+        return Problem("MS-CF-007", where, what, fix)
+
+
+def _some(batch: Sequence[Change]) -> str:
+    names = [f"{change.record.type} {change.record.name}" for change in batch[:SHOWN]]
+    return ", ".join([*names, "…"] if len(batch) > SHOWN else names)
 
 
 def to_zone(info: ZoneInfo) -> Zone:

@@ -270,33 +270,32 @@ class _Writer:
             return
         if number:
             pending = self._diff(phase)
-        why = ""
+        trouble: Optional[Problem] = None
         for _round in range(ROUNDS):
-            why = self._write(pending)
-            if not why:
+            trouble = self._write(pending)
+            if trouble is None:
                 break
             pending = self._diff(phase)
-        if why and pending.changes:
-            what = f"after {ROUNDS} tries it is not certain what was written: {why}"
-            fix = "Run again: the zone is read first."
-            raise MailsteadError.one("MS-DNS-060", f"zone {self.result.task.name}", what, fix)
+        if trouble is not None and pending.changes:
+            raise MailsteadError([trouble])
         self.result.reached = pending
 
-    def _write(self, pending: ZoneDiff) -> str:
-        """Write the changes. Returns why that was cut short, after reading the zone again; empty when all is in effect."""
+    def _write(self, pending: ZoneDiff) -> Optional[Problem]:
+        """Write the changes. Returns what cut that short, after reading the zone again; None when all is in effect."""
         batch: Sequence[Change] = ()
         try:
             for batch in self.provider.split(pending.changes, self.result.zone):
                 self._took(batch, self.provider.write(self.result.zone, batch))
-            return ""
+            return None
         except UnclearError as error:
-            why = str(error)
+            what = f"after {ROUNDS} tries it is not certain what was written: {error}"
+            trouble = Problem("MS-DNS-060", f"zone {self.result.task.name}", what, "Run again: the zone is read first.")
         except RefusedError as error:
             if not error.stale:
                 raise MailsteadError([error.problem]) from error
-            why = error.problem.what
+            trouble = error.problem
         self._read_again(batch)
-        return why or "the provider gave no reason"
+        return trouble
 
     def _diff(self, phase: str) -> ZoneDiff:
         task = self.result.task

@@ -430,6 +430,39 @@ def test_a_write_that_never_gets_clear_is_reported() -> None:
     assert codes(error) == ["MS-DNS-060"] and bench.records() == []
 
 
+def test_an_outage_gets_longer_to_pass_the_longer_it_lasts() -> None:
+    bench = Bench()
+    bench.twin.faults.fail_writes(3, 502)
+    bench.run(mail_set())
+    assert len(bench.records()) == len(mail_set())
+    assert bench.pauses == [0.75, 1.5, 3.0]
+    bench.pauses.clear()
+    bench.twin.faults.drop_unread(1, "POST")
+    bench.run(mail_set()[:-1])
+    assert bench.pauses == [0.75], "a write that went through ends the row"
+
+
+@pytest.mark.parametrize("code", [81044, 81053, 81058])
+def test_a_name_that_something_unseen_holds_is_said_and_nothing_is_called_uncertain(code: int) -> None:
+    """The host of a tunnel is in no list of records, and refuses ours every time."""
+    bench = Bench(error_pointers=True)
+    bench.twin.faults.fail_operation(0, code, times=9)
+    error = fails(bench, mail_set())
+    assert codes(error) == ["MS-CF-007"] and bench.records() == []
+    assert str(code) in error.problems[0].what and "does not show" in error.problems[0].fix
+    assert ": CNAME autoconfig.example.com (create " in error.problems[0].where
+
+
+def test_a_refusal_without_a_pointer_names_the_records_it_may_mean() -> None:
+    bench = Bench()
+    for wants, where in (
+        (mail_set()[:2], "(one of 2 changes: A mail.example.com, AAAA mail.example.com; none of them was applied)"),
+        (mail_set(), ", …; none of them was applied)"),
+    ):
+        bench.twin.faults.fail_operation(1)
+        assert fails(bench, wants).problems[0].where.endswith(where)
+
+
 @pytest.mark.parametrize("duplicate_code", [81057, 81058])
 def test_somebody_else_was_quicker(duplicate_code: int) -> None:
     """Between our list and our batch another run published the same records, or deleted one we wanted to change."""
@@ -501,6 +534,7 @@ class Scripted:
         (Answer(302, {}, b""), "MS-CF-004"),
         (Answer(200, {}, b'{"result": []}'), "MS-CF-004"),
         (Answer(200, {}, b"[]"), "MS-CF-004"),
+        (Answer(200, {}, b"[" * 100_000), "MS-CF-004"),
         (Answer(200, {}, b'{"success": true, "result": {}}'), "MS-CF-004"),
         (Answer(200, {}, b'{"success": true, "result": [{"id": 1}]}'), "MS-CF-004"),
         (Answer(200, {}, b'{"success": true, "result": [7]}'), "MS-CF-004"),
