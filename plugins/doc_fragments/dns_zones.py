@@ -193,7 +193,8 @@ options:
     description:
       - Name under which to save, a time in UTC like V(20261121T143000Z). Tasks of one run that are given the same name make
         one point, to which the whole run can be undone.
-      - A name of its own when left out.
+      - A name of its own when left out. Points are in the order in which they were saved; a name that would come before
+        another point, because the clock was set back, gives way to a later one.
     type: str
   undo:
     description:

@@ -39,6 +39,7 @@ FORMAT = "mailstead-dns-history"
 VERSION = 1
 #: Second in UTC; a number where one second saw several runs; another for the parts of one run.
 _TAKEN = re.compile(r"(\d{8}T\d{6}Z)(?:-([1-9]\d*))?(?:\.([1-9]\d*))?")
+#: Holds the last name given, and after a blank the one it was given for.
 _LAST = ".last"
 
 
@@ -82,24 +83,34 @@ def run_of(taken: str) -> str:
     return taken.partition(".")[0]
 
 
-def moment(directory: str, now: Optional[float] = None) -> str:
+def moment(directory: str, now: Optional[float] = None, asked: str = "") -> str:
     """A name for this run's point that no other run gets, later than all before it (also when the clock went back).
 
-    now: seconds since the epoch; the clock is read when left out. Raises MailsteadError (MS-DNS-080).
+    now: seconds since the epoch; the clock is read when left out. asked: a name that the tasks of one run agree on; they
+    get it, or together the next that is later than all before. ValueError when that is no point's name. Raises
+    MailsteadError (MS-DNS-080).
     """
-    second = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    second = order(asked)[0] if asked else time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     try:
         _directory(Path(directory))
         handle = os.open(Path(directory) / _LAST, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "r+", encoding="ascii") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            taken = _after(stream.read().strip(), second)
+            last, _blank, before = stream.read().partition(" ")
+            if asked and asked == before and _TAKEN.fullmatch(last):
+                return last
+            taken = run_of(asked) if asked and not _late(last, asked) else _after(last, second)
             stream.seek(0)
             stream.truncate()
-            stream.write(taken)
+            stream.write(f"{taken} {asked}" if asked else taken)
     except OSError as error:
         raise _unwritable(directory, error) from error
     return taken
+
+
+def _late(last: str, asked: str) -> bool:
+    """Whether a name does not come after the last one that was given; a damaged note of that is none."""
+    return _TAKEN.fullmatch(last) is not None and order(asked) <= order(last)
 
 
 def _after(last: str, second: str) -> str:

@@ -206,19 +206,23 @@ def _history() -> Any:
 
 
 class Snapshots:
-    """Saves each zone as it was, all under one name. directory: empty to save nothing; point: empty for a name of its own."""
+    """Saves each zone as it was, all under one name.
+
+    directory: empty to save nothing. point: the name that the tasks of a run agree on, empty for one of its own. taken: the
+    name under which they are saved, once one is.
+    """
 
     def __init__(self, directory: str, point: str, provider: str, instance: str, note: str = "") -> None:
         self._directory, self._provider, self._instance, self._note = directory, provider, instance, note
-        self._lock = threading.Lock()
-        self.taken = point
+        self._point, self._lock = point, threading.Lock()
+        self.taken = ""
         self.paths: List[str] = []
 
     def check(self) -> None:
         """Raises MailsteadError (MS-DNS-087) for a name that is no time."""
         try:
-            if self.taken:
-                _history().order(self.taken)
+            if self._point:
+                _history().order(self._point)
         except ValueError as error:
             fix = "Give the time at which the run began, in UTC, or leave it out."
             raise MailsteadError.one("MS-DNS-087", "snapshots_point", str(error), fix) from None
@@ -227,7 +231,7 @@ class Snapshots:
         """Called before a zone's first write. Raises MailsteadError."""
         with self._lock:
             history = _history()
-            self.taken = self.taken or history.moment(self._directory)
+            self.taken = self.taken or history.moment(self._directory, asked=self._point)
             snapshot = history.Snapshot(
                 zone=result.task.name,
                 provider=self._provider,

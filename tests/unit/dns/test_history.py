@@ -165,6 +165,26 @@ def test_a_run_gets_a_moment_of_its_own(tmp_path: Path) -> None:
     assert history.order(history.moment(directory)) > history.order("20250101T000000Z")
 
 
+def test_tasks_of_a_run_share_the_name_they_agree_on(tmp_path: Path) -> None:
+    directory = str(tmp_path / "dns")
+
+    def named(*asked: str) -> list[str]:
+        return [history.moment(directory, NOON, name) for name in asked]
+
+    assert named("20261121T140000Z", "20261121T140000Z") == ["20261121T140000Z"] * 2
+    # The clock went back, or two runs take turns: the names stay in the order of what was saved.
+    assert named("20261121T130000Z", "20261121T130000Z") == ["20261121T140000Z-2"] * 2
+    assert named("20261121T140000Z") == ["20261121T140000Z-3"]
+    assert named("20261121T150000Z", "20261121T150000Z-4") == ["20261121T150000Z", "20261121T150000Z-4"]
+    # What another run calls itself by the clock is not this run's.
+    assert history.moment(directory, NOON + 3 * 3600) == "20261121T153000Z"
+    assert named("20261121T153000Z") == ["20261121T153000Z-2"]
+    (tmp_path / "dns/.last").write_text("nonsense 20261121T170000Z")
+    assert named("20261121T170000Z", "20261121T170000Z") == ["20261121T170000Z"] * 2
+    with pytest.raises(ValueError, match="no time"):
+        named("today")
+
+
 def _moments(directory: str, count: int) -> list[str]:
     return [history.moment(directory, NOON) for _ in range(count)]
 

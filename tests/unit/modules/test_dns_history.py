@@ -153,6 +153,16 @@ def test_what_one_run_writes_is_one_point(bench: Bench) -> None:
     assert bench.publish(snapshots_point="today")["problems"][0]["code"] == "MS-DNS-087"
 
 
+def test_the_last_point_is_the_last_also_when_the_clock_was_set_back(bench: Bench) -> None:
+    for hour, address in enumerate(("198.18.1.10", "198.18.1.11", "198.18.1.12")):
+        bench.publish(address, snapshots_point=f"20261121T1{(0, 2, 1)[hour]}0000Z")
+    published = bench.facts()
+    bench.undo("last")
+    assert [r["content"] for r in bench.facts() if r["type"] == "A"] == ["198.18.1.11"]
+    bench.undo("last")
+    assert bench.facts() == published
+
+
 def test_guards_apply(bench: Bench) -> None:
     bench.publish()
     published = bench.facts()
