@@ -9,15 +9,17 @@ import hashlib
 import json
 import subprocess
 import tarfile
+import types
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab import lifecycle, names, paths, registry, render, secrets, workerd
+from lab import engine, health, hosts, lifecycle, names, paths, registry, render, secrets, trust, wiring, workerd
 from lab.console import LabError
 from lab.email_routing.config import Config
-from lab.topology import HOSTS, ROUTING_EXCHANGES, host
+from lab.topology import HOSTS, ROUTING_EXCHANGES, SPEC_LABEL, host
 from lab.twins.cloudflare import TwinConfig
 
 MACHINE = host("routing")
@@ -157,3 +159,74 @@ def test_processors_have_npms_names() -> None:
     assert {workerd.processor(name) for name in ("x86_64", "aarch64")} == set(workerd.INTEGRITY)
     with pytest.raises(LabError, match="riscv"):
         workerd.processor("riscv64")
+
+
+class Lab:
+    """A lab of which only the bookkeeping is real. running: containers by name, as the engine would list them."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, stale: tuple[str, ...] = (), absent: tuple[str, ...] = ()
+    ) -> None:
+        self.done: list[str] = []
+        self.running = {
+            machine.container: types.SimpleNamespace(
+                name=machine.name,
+                labels={SPEC_LABEL: "old" if machine.name in stale else machine.name},
+                status="running",
+            )
+            for machine in HOSTS
+            if machine.name not in absent
+        }
+        fakes: dict[Any, dict[str, Any]] = {
+            lifecycle: {
+                "_artefacts": lambda client, machines: ({}, ""),
+                "_spec": lambda client, machine, *_: machine.name,
+                "_authority_lost": lambda client, running: False,
+                "_rewire": lambda client, machines, running: self.done.append(f"kept {len(machines)}"),
+                "_begin": lambda client, machine, *_: self.done.append(f"made {machine.name}"),
+                "_remove": lambda container: self.done.append(f"removed {container.name}"),
+                "_teardown": lambda client: self.done.append("torn down"),
+                "_start": lambda client, machines, *_: self.done.append(f"started {len(machines)}"),
+            },
+            hosts: {"existing": lambda client: self.running},
+            engine: {"ensure_tools": lambda: None, "ensure": lambda: None},
+            render: {"world": lambda secrets: types.SimpleNamespace(authority=b"")},
+            health: {"await_all": lambda client, machines, announce: None},
+            trust: {"install": lambda *_: None, "acme_root": lambda client: b""},
+            wiring: {"busy": lambda: []},
+            secrets: {"known_hosts": lambda: ""},
+        }
+        for module, functions in fakes.items():
+            for name, function in functions.items():
+                monkeypatch.setattr(module, name, function)
+
+    def up(self, *also: str) -> list[str]:
+        lifecycle._up((), also)
+        return self.done
+
+
+ALL = len(HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("stale", "absent", "also", "done"),
+    [
+        ((), ("routing",), (), [f"kept {ALL - 1}"]),
+        ((), ("routing",), ("routing",), [f"kept {ALL - 1}", "made routing"]),
+        ((), (), ("routing",), [f"kept {ALL}"]),
+        (("routing",), (), (), [f"kept {ALL - 1}", "removed routing", "made routing"]),
+        (("dns",), ("routing",), (), ["torn down", f"started {ALL - 1}"]),
+        (("dns",), (), (), ["torn down", f"started {ALL}"]),
+        (("dns",), ("routing",), ("routing",), ["torn down", f"started {ALL}"]),
+    ],
+    ids=["not asked for", "added", "there already", "changed", "others changed", "stays", "asked for at a new start"],
+)
+def test_a_machine_on_demand_disturbs_no_other(
+    build: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stale: tuple[str, ...],
+    absent: tuple[str, ...],
+    also: tuple[str, ...],
+    done: list[str],
+) -> None:
+    assert Lab(monkeypatch, stale, absent).up(*also) == done
