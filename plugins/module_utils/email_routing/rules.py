@@ -182,7 +182,11 @@ def _settle(ledger: _Ledger, want: Wanted, present: Sequence[Rule]) -> None:
         return
     keep, surplus = base[0], base[1:]
     priority = keep.priority if want.priority is None else want.priority
-    after = dataclasses.replace(desired, id=keep.id, priority=priority, zone=keep.zone)
+    # Case does not matter, so the service's stays.
+    target = keep.target if keep.effect == desired.effect else desired.target
+    after = dataclasses.replace(
+        desired, address=keep.address, target=target, id=keep.id, priority=priority, zone=keep.zone
+    )
     if after == keep:
         ledger.satisfied += 1
     else:
