@@ -35,6 +35,7 @@ attributes:
 notes:
   - "The key needs both rights for each zone. Knot: an C(acl) with C(action: [transfer, update]). BIND: C(allow-transfer) and
     C(allow-update) or C(update-policy) with the key."
+  - Some 700 records of a zone can be ours, because the list of them has to fit one message of 64 KiB.
   - Tested with Knot 3.2 in every run of the tests, and by hand with BIND 9.18, both with signed zones.
 extends_documentation_fragment:
   - mailstead.stack.rfc2136

@@ -17,6 +17,7 @@ in it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -33,6 +34,8 @@ MERGED_KINDS = ("spf", "dmarc")
 #: Words after the mark.
 _PLACE = 4
 _NO_LIMIT = 1 << 16
+#: 31 bits (RFC 2181 §8) have ten digits at most.
+_TTL = re.compile("[0-9]{1,10}")
 
 #: (type, absolute name) of a record.
 Place = Tuple[str, str]
@@ -82,7 +85,7 @@ class Entry:
             return None
         rtype, below, ttl, found = words[-_PLACE:]
         mark = Mark.read(" ".join(words[:-_PLACE]))
-        if mark is None or mark.text or not (ttl.isascii() and ttl.isdigit()) or len(found) != DIGITS:
+        if mark is None or mark.text or not _TTL.fullmatch(ttl) or len(found) != DIGITS:
             return None
         return cls(mark, rtype, zone if below == "@" else f"{below}.{zone}", int(ttl), found)
 

@@ -68,6 +68,7 @@ def test_every_entry_can_be_read_back(mark: Mark, rtype: str, name: str, ttl: in
         "mailstead:mailstead:host A mail 3600",
         "mailstead:mailstead:host A mail soon 0123456789ab",
         "mailstead:mailstead:host A mail 3600 0123",
+        pytest.param(f"mailstead:mailstead:host A mail {'9' * 5000} 0123456789ab", id="no time to live"),
         "mailstead:mailstead:host by hand A mail 3600 0123456789ab",
         "somebody:else:host A mail 3600 0123456789ab",
     ],
