@@ -45,4 +45,8 @@ CODES: Dict[str, str] = {
     "MS-ES-005": "Whether a change of Email Sending was made stays unclear after several tries. Run again: the state is read first.",
     "MS-ES-006": "The token lacks the permission Email Sending, or the account the plan for it (Workers Paid).",
     "MS-ES-007": "A zone would have more mail domains than the service holds.",
+    # Statistics
+    "MS-CF-040": "The statistics of Email Routing cannot be read: permission, retention or the question itself.",
+    "MS-CF-041": "The audit log cannot be read: the token lacks the permission Account Settings.",
+    "MS-CF-042": "The statistics have more rows than one question brings; what is shown is not all.",
 }
