@@ -188,9 +188,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class TwinConfig:
-    """Everything. latency_ms: added to each answer; faults: planned from the start, in order; strict: refuse unknown fields
-    and parameters; error_pointers: tell in ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057;
-    state_dir: where records survive a restart; control_token: opens the twin's own control endpoints (see control.py);
+    """Everything. graphql_rate_limit: of statistics, which are counted for themselves (documented: 320 / 300 s); latency_ms:
+    added to each answer; faults: planned from the start, in order; strict: refuse unknown fields and parameters;
+    error_pointers: tell in ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057; state_dir: where
+    records survive a restart; control_token: opens the twin's own control endpoints (see control.py);
     email: what the mail products do where reports disagree."""
 
     zones: tuple[Zone, ...] = ()
@@ -202,6 +203,7 @@ class TwinConfig:
     ddns: Ddns | None = None
     proxy: Proxy = Proxy()
     rate_limit: RateLimit = RateLimit()
+    graphql_rate_limit: RateLimit = RateLimit(320)
     latency_ms: float = 0.0
     faults: tuple[Fault, ...] = ()
     strict: bool = True

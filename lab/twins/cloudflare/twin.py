@@ -57,6 +57,7 @@ class Twin(EmailMixin):
             self.zones[zone.zone_id] = state
         self._auth = Authenticator(config)
         self._limiter = RateLimiter(config.rate_limit, monotonic)
+        self._graphql_limiter = RateLimiter(config.graphql_rate_limit, monotonic)
         self._control = Control(self)
         self._pause = threading.Event()
         self.products = EmailProducts(config, self.zones, clock, account_store)
@@ -120,7 +121,8 @@ class Twin(EmailMixin):
             if planned is not None:
                 response = _planned(planned.status, planned.retry_after, planned.html)
             else:
-                request.rate_headers = self._limiter.hit()
+                limiter = self._graphql_limiter if request.path == "/graphql" else self._limiter
+                request.rate_headers = limiter.hit()
                 response = self._dispatch(request, full_path, body)
         except errors.ApiError as error:
             response = envelope(None, error=error, pointers=self.config.error_pointers)

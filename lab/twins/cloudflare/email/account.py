@@ -153,7 +153,9 @@ class EmailAccount:
         )
 
     def save(self) -> None:
-        if self._store is not None:
+        if self._store is None:
+            return
+        with self.lock:
             self._store.save_account(
                 {
                     "destinations": [dataclasses.asdict(d) for d in self.destinations.values()],

@@ -21,7 +21,7 @@ from ..query import direction, number
 from .ids import new_uuid
 
 #: Entries kept.
-LIMIT = 10_000
+LIMIT = 2_000
 
 
 @dataclass(frozen=True)

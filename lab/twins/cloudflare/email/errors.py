@@ -25,7 +25,7 @@ def foreign_mx(hosts: list[str]) -> ApiError:
 
 
 def duplicated_rule() -> ApiError:
-    """Seen (code and text)."""
+    """Seen (code and text); the status is chosen."""
     return refuse(2014, "Duplicated Zone rule", 409)
 
 
@@ -35,7 +35,7 @@ def unknown_worker(name: str) -> ApiError:
 
 
 def invalid_rule_operation() -> ApiError:
-    """Seen: touching the catch-all through the ordinary rules."""
+    """Seen, as a conflict: touching the catch-all through the ordinary rules."""
     return refuse(2020, "Invalid rule operation", 409)
 
 

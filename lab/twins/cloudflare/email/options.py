@@ -21,30 +21,34 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class EmailOptions:
-    """unverified: a forward to a destination nobody has verified is refused (description, error 2054) or stored disabled
-    (older documentation). duplicates: a second rule for one address is refused (seen, 2014) or the newest works
-    (documentation). spf: on enabling, an SPF record of the user's is replaced (terraform-provider-cloudflare #6444), gets
-    ours beside it, or stays alone (seen: ``misconfigured/locked`` for good). foreign_mx: on enabling, somebody else's MX is
-    refused (2008, as Email Sending's "fix" does) or ours come beside it. dns_shape: of the two documented answers of
-    ``GET …/email/routing/dns``. catch_all_listed: the catch-all is among the listed rules (seen). apex_name: a body that
-    names the zone itself is refused (seen, 2007) or taken. dns_for_tokens: API tokens reach ``…/email/routing/dns`` (one
-    project reports 403). sending_dmarc: onboarding leaves an existing ``_dmarc`` alone (seen) or replaces it.
+    """What the service does; lab/twins/README.md says where each report is from."""
 
-    sending_entitled: the account has Workers Paid. destinations: addresses verified from the start. dkim_public_key: base64
-    for the ``p=`` tag of Email Routing's DKIM records instead of one made up.
-    """
-
+    #: A forward to a destination nobody has verified: ``refuse`` (the description, 2054) or ``disable`` (the rule is stored,
+    #: as older documentation says).
     unverified: str = "refuse"
+    #: A second rule for one address: ``refuse`` (seen, 2014) or ``newest`` works (documentation).
     duplicates: str = "refuse"
+    #: The user's SPF record on enabling: ``replace`` it, put ours ``beside`` it, or ``keep`` it alone.
     spf: str = "replace"
+    #: Somebody else's MX on enabling: ``refuse`` (2008, as Email Sending's "fix" does) or put ours ``beside`` it.
     foreign_mx: str = "refuse"
+    #: Which of the two described answers ``GET …/email/routing/dns`` gives: ``list`` or ``report``.
     dns_shape: str = "list"
+    #: A body that names the zone itself: ``refuse`` (seen, 2007) or ``accept``.
     apex_name: str = "refuse"
+    #: An existing ``_dmarc`` on onboarding for sending: ``keep`` (seen) or ``replace``.
     sending_dmarc: str = "keep"
+    #: Tokens may list the rules of all zones at once, although their permission is given for zones.
+    account_rules: bool = True
+    #: The catch-all is among the listed rules (seen).
     catch_all_listed: bool = True
+    #: API tokens reach ``…/email/routing/dns`` (one project reports 403 there, and none at ``/enable``).
     dns_for_tokens: bool = True
+    #: The account has Workers Paid, which sending needs.
     sending_entitled: bool = True
+    #: Addresses verified from the start.
     destinations: tuple[str, ...] = ()
+    #: Base64 for the ``p=`` tag of Email Routing's DKIM records instead of a key made up.
     dkim_public_key: str = ""
 
     def mistakes(self) -> list[str]:

@@ -175,6 +175,8 @@ class RoutingApi(MailAccess):
 
     def _all_rules(self, request: Request, account: str) -> Response:
         self._account(request, account, f"{RULES}:Read")
+        if not self.account.options.account_rules:
+            raise authentication_error()
         self._known(request, ("page", "per_page", "enabled"))
         caller, found = caller_of(request), []
         for state in self.zones.values():

@@ -205,6 +205,14 @@ def test_other_peoples_zones(api: MailApi) -> None:
         )
 
 
+def test_statistics_have_a_limit_of_their_own() -> None:
+    limits = {"graphql_rate_limit": {"requests": 2}, "rate_limit": {"requests": 3}}
+    config = {"zones": [{"name": "example.com"}], "tokens": [{"token": TOKEN, "scopes": list(SCOPES)}], **limits}
+    api = MailApi(Twin(TwinConfig.from_data(config)))
+    assert [ask(api, BY_STATUS, **DAYS).status for _ in range(3)] == [200, 200, 429]
+    assert [api.routing("GET").status for _ in range(4)] == [200, 200, 200, 429]
+
+
 def test_values_of_every_kind() -> None:
     query = (
         'query($l: [Int!]!) { f(a: 1, b: -2.5e1, c: "x\\n\\u00e9", d: true, e: null, f: [1, $l], g: {h: E}) }  # end'

@@ -197,6 +197,11 @@ def test_rules_that_today_s_api_would_not_take() -> None:
     assert codes(api.at("GET", RULES, query="enabled=maybe")) == [2007]
 
 
+def test_a_token_that_may_not_list_the_accounts_rules() -> None:
+    api = mail({"account_rules": False})
+    assert codes(api.at("GET", "{a}/email/routing/rules")) == [10000] and api.at("GET", RULES).status == 200
+
+
 def test_the_catch_all_has_one_place() -> None:
     api = mail()
     blank = api.ok("GET", RULES)[0]

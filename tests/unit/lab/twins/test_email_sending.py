@@ -78,8 +78,9 @@ def test_what_is_missing_is_told_and_fixed() -> None:
     assert len(api.of("MX", "cf-bounce")) == 3
 
 
-def test_onboarding_again_is_the_same_domain() -> None:
-    api = mail()
+@pytest.mark.parametrize("dmarc", ["keep", "replace"])
+def test_onboarding_again_is_the_same_domain(dmarc: str) -> None:
+    api = mail({"sending_dmarc": dmarc})
     first, before = onboard(api), api.list()
     assert onboard(api)["tag"] == first["tag"] and api.list() == before
 
