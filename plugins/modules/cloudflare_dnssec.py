@@ -17,8 +17,10 @@ description:
     about, at the registrar. That is no failure and no change on the next run. With O(wait) the module waits for it.
   - The state C(error) of a zone that is wanted signed is a failure. The DS in the parent zone does not fit the zone's key
     then, and validating resolvers may not resolve the domain. The message says what the parent publishes and what it should.
-  - Turning DNSSEC off is refused as long as the parent zone publishes a DS, because the domain would then go dark for
-    everybody who validates. The parent's own servers are asked.
+  - Turning DNSSEC off is refused as long as the parent zone publishes a DS, because the domain is dark for everybody who
+    validates from the moment the signatures end. The parent's own servers are asked. Cloudflare documents that it goes on
+    signing a zone whose DNSSEC is disabled, and asks the registrar to remove the DS by CDS records (RFC 8078). Where the
+    registrar follows them, V(published_ds) in O(allow) is the way.
 attributes:
   check_mode:
     description: Predicts exactly, at the cost of the same reads. The DS of a key that does not exist yet is not known.
@@ -46,7 +48,7 @@ options:
         description: Id of the zone. Saves the look-up.
         type: str
       state:
-        description: Whether Cloudflare signs the zone.
+        description: Whether DNSSEC is enabled at Cloudflare.
         type: str
         choices: [enabled, disabled]
         default: enabled
@@ -62,7 +64,7 @@ options:
   allow:
     description:
       - Guards to override, by name.
-      - V(published_ds), stop signing although the parent zone publishes a DS. V(unknown_ds), stop signing although the
+      - V(published_ds), disable DNSSEC although the parent zone publishes a DS. V(unknown_ds), disable it although the
         parent zone cannot be asked.
     type: list
     elements: str

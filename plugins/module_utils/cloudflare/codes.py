@@ -20,7 +20,7 @@ CODES: Dict[str, str] = {
     "MS-CF-012": "Two zones of the token have the same name. Give the id.",
     "MS-CF-013": "The base URL cannot be used.",
     # DNSSEC
-    "MS-CF-020": "DNSSEC was to be turned off, but the parent zone still publishes a DS: the domain would go dark.",
+    "MS-CF-020": "DNSSEC was to be turned off, but the parent zone still publishes a DS: without signatures the domain goes dark.",
     "MS-CF-021": "DNSSEC was to be turned off, but whether the parent zone still publishes a DS cannot be found out.",
     "MS-CF-022": "Cloudflare reports an error of DNSSEC: the DS at the registrar does not fit the zone's key.",
     "MS-CF-023": "DNSSEC is still pending after the time to wait: the DS is not in the parent zone yet.",

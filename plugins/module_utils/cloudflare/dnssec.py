@@ -4,9 +4,11 @@
 """DNSSEC of zones: what a zone has, what the wish changes, and the DS in the form registrars ask for.
 
 Cloudflare signs a zone as soon as DNSSEC is enabled and says ``pending`` until the registrar has brought the DS record
-into the parent zone; that can take days and is nobody's failure. The dangerous way is the other one: when signing ends
-while the parent still publishes a DS, validating resolvers find no signatures where they must be and the domain
-disappears (RFC 4035 §5.2).
+into the parent zone; that can take days and is nobody's failure. The dangerous way is the other one: when signatures are
+missing while the parent still publishes a DS, the domain disappears for validating resolvers (RFC 4035 §5.2). Cloudflare
+documents (DNSSEC states) that it goes on signing a zone whose DNSSEC is disabled, with CDS records that ask the registrar
+to remove the DS (RFC 8078), until its DNSSEC records are deleted, which is not done here. That is the one thing that then
+keeps the domain alive, so somebody has to want it.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ FLAGS = {
     "presigned": "dnssec_presigned",
     "nsec3": "dnssec_use_nsec3",
 }
-#: What the API reports (DNSSEC details), and whether the zone is signed then.
+#: What the API reports (DNSSEC details), and whether DNSSEC is enabled then.
 SIGNED = {"active": True, "pending": True, "error": True, "disabled": False, "pending-disabled": False}
 #: What a run may be allowed to do although it is dangerous.
 GUARDS = {
-    "published_ds": "stop signing although the parent zone still publishes a DS",
-    "unknown_ds": "stop signing although the parent zone cannot be asked for a DS",
+    "published_ds": "disable DNSSEC although the parent zone still publishes a DS",
+    "unknown_ds": "disable DNSSEC although the parent zone cannot be asked for a DS",
 }
 WRITE_TRIES = 2
 WORKERS = 8
@@ -229,7 +231,11 @@ def read(client: Client, zone: str, zone_id: str) -> State:
 
 def apply(client: Client, tasks: Sequence[Task]) -> List[Problem]:
     """Make the changes. Tasks tell afterwards what was written; returns what went wrong, zone by zone."""
-    return _each([t for t in tasks if t.body], lambda task: _write(client, task))[1]
+    problems = _each([t for t in tasks if t.body], lambda task: _write(client, task))[1]
+    for task in tasks:
+        if not task.written:
+            task.after = task.before
+    return problems
 
 
 def wait(
@@ -279,7 +285,7 @@ def broken(task: Task, parent_ds: ParentDs) -> Optional[Problem]:
 
 
 def _guard(task: Task, parent_ds: ParentDs, allow: Sequence[str]) -> List[str]:
-    """Before signing ends: the parent must not publish a DS any more. Returns notes; raises MailsteadError."""
+    """Before DNSSEC is disabled: the parent must not publish a DS any more. Returns notes; raises MailsteadError."""
     zone = task.wanted.zone
     try:
         task.parent = tuple(parent_ds(zone))
@@ -297,10 +303,11 @@ def _guard(task: Task, parent_ds: ParentDs, allow: Sequence[str]) -> List[str]:
     problem = Problem(
         "MS-CF-020",
         f"zone {zone}",
-        f"its parent zone still publishes a DS ({', '.join(task.parent)}): without signatures the domain would go dark "
-        "for everybody who validates",
+        f"its parent zone still publishes a DS ({', '.join(task.parent)}): from the moment the signatures end, the domain "
+        "is dark for everybody who validates",
         "Remove the DS at the registrar, wait until it is gone and its time to live has passed (a day is usual), then "
-        "run again. allow published_ds does it all the same.",
+        "run again. Where the registrar follows CDS records (RFC 8078), allow published_ds: Cloudflare then asks it to "
+        "remove the DS, and goes on signing meanwhile.",
     )
     return _allowed(problem, "published_ds", allow)
 

@@ -154,7 +154,7 @@ def test_refusals_are_told_in_cloudflares_words() -> None:
     runs.plan(*[Wanted(z) for z in ZONES])
     problems = runs.apply()
     assert [(p.code, p.where) for p in problems] == [("MS-CF-001", f"zone {z}: DNSSEC") for z in ZONES]
-    assert not any(t.written for t in runs.tasks)
+    assert all(not t.written and t.after == t.before for t in runs.tasks)
 
 
 @pytest.mark.parametrize("applied", [True, False])
@@ -177,6 +177,7 @@ def test_a_write_that_stays_unclear_is_a_problem() -> None:
     runs.bench.twin.faults.drop_unread(times=2, method="PATCH", path="/dnssec")
     (problem,) = runs.apply()
     assert problem.code == "MS-CF-024" and not runs.tasks[0].written
+    assert runs.tasks[0].after.status == "disabled"
 
 
 @pytest.mark.parametrize(
