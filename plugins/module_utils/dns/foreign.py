@@ -41,7 +41,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 )
 
 _CODES = {"spf": "MS-DNS-030", "mx": "MS-DNS-031", "dmarc": "MS-DNS-032", "caa": "MS-DNS-033", "other": "MS-DNS-034"}
-_KEPT = "is read-only: the provider keeps it for a product of its own (routing of mail, for example)"
+_KEPT = "is read-only: kept by the provider for a product of its own (routing of mail, for example)"
+_PLURAL = {"is": "are", "stands": "stand"}
 _TURN_OFF = "Turn that product off for the domain first; its records then go with it."
 _CHOOSE = "Combine them by hand, or set the zone's foreign policy to replace."
 
@@ -223,11 +224,16 @@ def _refuse(ledger: Ledger, group: Group, records: Sequence[Have]) -> None:
 
 
 def _problem(ledger: Ledger, code: str, records: Sequence[Have], what: str, fix: str) -> None:
-    values = " and ".join(repr(r.content) for r in records)
+    values = [repr(r.content) for r in records]
+    which = f"record {values[0]}"
+    if len(values) > 1:
+        which = f"records {', '.join(values[:-1])} and {values[-1]}"
+        verb, _blank, rest = what.partition(" ")
+        what = f"{_PLURAL.get(verb, verb)} {rest}"
     other = next((r.owner for r in records if r.owner not in ("", ledger.options.instance)), "")
     owner = f" (it belongs to the mailstead instance {other!r})" if other else ""
     first = records[0]
-    ledger.found.add(code, first.type, first.name, f"somebody else's record {values} {what}{owner}", fix)
+    ledger.found.add(code, first.type, first.name, f"somebody else's {which} {what}{owner}", fix)
 
 
 def _adopt(ledger: Ledger, group: Group, foreign: List[int]) -> Set[int]:
@@ -241,7 +247,7 @@ def _adopt(ledger: Ledger, group: Group, foreign: List[int]) -> Set[int]:
         field = policy_field(group[0], group[2])
         fix = f"Remove it by hand, or set foreign.{field} of the zone: replace."
         records = [ledger.have[i] for i in surplus]
-        _problem(ledger, _CODES[field], records, "is one more than we want, and adopt deletes nothing", fix)
+        _problem(ledger, _CODES[field], records, "is more than we want, and adopt deletes nothing", fix)
     return set(foreign[:room])
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter, defaultdict
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata, spf
@@ -72,6 +72,9 @@ def check_wants(
     an overridden guard leaves out. collector: gets the problems and notes, too.
     """
     found = collector or Collector(zone, options)
+    if not re.fullmatch(r"[^:\s]+", options.instance):
+        what = f"the instance {options.instance!r} is empty, or holds a blank or a colon"
+        found.add("MS-DNS-006", "*", zone, what, "Use letters, digits and hyphens.")
     out: Dict[Tuple[str, str, str], Want] = {}
     for raw in wants:
         want = _check_one(found, raw, options)
@@ -104,12 +107,13 @@ def _check_one(found: Collector, raw: Want, options: Options) -> Optional[Want]:
     try:
         want = dataclasses.replace(raw, name=rdata.name(raw.name), content=rdata.canonical(raw.type, raw.content))
     except rdata.RdataError as error:
-        found.add("MS-DNS-001", raw.type, raw.name, str(error), "Correct the record's name or content.")
+        fix = f"Correct the record's name or content. Names are written in full, like mail.{found.zone}."
+        found.add("MS-DNS-001", raw.type, raw.name, str(error), fix)
         return None
     if want.type in ("CNAME", "DNAME") and want.content == want.name:
         found.add("MS-DNS-001", want.type, want.name, "it points to itself", "Point it to another name.")
     if not rdata.within(want.name, found.zone):
-        fix = f"Names of this list end in .{found.zone}; put the record into the list of its own zone."
+        fix = f"Names are written in full and end in .{found.zone} here; put others into the list of their own zone."
         what = f"the name is not in the zone {found.zone}"
         found.leave_out("outside_zone", want.type, want.name, what, fix)
         return None
@@ -126,10 +130,14 @@ def _check_ours(found: Collector, want: Want, options: Options) -> None:
     if want.ttl != 1 and not TTL_RANGE[0] <= want.ttl <= TTL_RANGE[1]:
         what = f"a time to live of {want.ttl} s is out of range"
         found.add("MS-DNS-004", want.type, want.name, what, "Use 60 to 86400 seconds, or 1 for automatic.")
+    pointed = rdata.target(want.type, want.content)
+    if pointed and "." not in pointed:
+        fix = f"Write it in full, like {pointed}.{found.zone}."
+        found.add("MS-DNS-001", want.type, want.name, f"it points to {pointed!r}, which is no full name", fix)
     head = f"mailstead:{options.instance}:{want.role}"
-    if not re.fullmatch(r"[^:\s]+", options.instance) or not re.fullmatch(r"\S+", want.role):
-        what = f"the ownership mark {head!r} holds a blank, or a colon in the instance, or lacks a part"
-        found.add("MS-DNS-006", want.type, want.name, what, "Use letters, digits and hyphens for instance and role.")
+    if not re.fullmatch(r"\S+", want.role):
+        what = f"the role {want.role!r} is empty or holds a blank"
+        found.add("MS-DNS-006", want.type, want.name, what, "Use letters, digits and hyphens.")
     elif len(head) > options.comment_limit:
         what = f"the ownership mark {head!r} is longer than {options.comment_limit} characters"
         found.add("MS-DNS-006", want.type, want.name, what, "Use a shorter name for the instance or the role.")
@@ -138,6 +146,10 @@ def _check_ours(found: Collector, want: Want, options: Options) -> None:
 
 
 def _check_txt(found: Collector, want: Want, options: Options) -> None:
+    if want.content.startswith('"') and kind_of(want.name, "TXT", rdata.txt_decode(want.content)):
+        fix = "Leave them out: the text is quoted and divided where it is written."
+        found.add("MS-DNS-001", "TXT", want.name, "the quotation marks would become a part of the text", fix)
+        return
     size = len(rdata.to_bytes(want.content))
     if size > TXT_MAX:
         what = f"the text has {size} bytes, a record holds {TXT_MAX}"
@@ -264,28 +276,61 @@ def check_deletes(found: Collector, changes: Sequence[Change], owned: int, optio
 
 def check_targets(diffs: Sequence[ZoneDiff], options: Options) -> List[Problem]:
     """Guards across zones: hosts that mail records point to must be neither proxied nor aliases."""
-    proxied: Dict[str, str] = {}
-    aliases: Dict[str, str] = {}
-    for diff in diffs:
-        for have in diff.after:
-            if have.proxied and have.type in ADDRESS_LIKE:
-                proxied[have.name] = f"{have.type} {have.content}"
-            if have.type == "CNAME":
-                aliases[have.name] = have.content
+    hosts = _Hosts(diffs)
     problems: List[Problem] = []
     for diff in diffs:
         found = Collector(diff.zone, options)
         for want in diff.active:
             target = _mail_target(want)
-            if target in proxied:
-                what = f"{target} ({proxied[target]}) is proxied: a mail connection would end at the proxy"
-                fix = f"Set {target} to 'DNS only' at the provider."
-                found.guard("proxied_host", want.type, want.name, what, fix)
-            if target in aliases and want.type in ("MX", "SRV"):
-                what = f"{target} is a CNAME (to {aliases[target]}); an exchange must have addresses of its own"
-                found.guard("mx_alias", want.type, want.name, what, f"Point to {aliases[target]} instead.")
+            if target:
+                _check_target(found, want, target, hosts.answering(target))
         problems += found.problems
     return problems
+
+
+def _check_target(found: Collector, want: Want, target: str, answers: Sequence[Have]) -> None:
+    """answers: the records of the host that a wanted record points to."""
+    by = "".join({f", by {have.name}" for have in answers if have.name != target})
+    proxied = next((h for h in answers if h.proxied and h.type in ADDRESS_LIKE), None)
+    if proxied is not None:
+        what = f"{target} ({proxied.type} {proxied.content}{by}) is proxied: a mail connection would end at the proxy"
+        fix = f"Set {target} to 'DNS only' at the provider."
+        if by:
+            fix = f"Give {target} a record of its own that is 'DNS only'."
+        found.guard("proxied_host", want.type, want.name, what, fix)
+    alias = next((h for h in answers if h.type == "CNAME"), None)
+    if alias is not None and want.type in ("MX", "SRV"):
+        what = f"{target} is a CNAME (to {alias.content}{by}); an exchange must have addresses of its own"
+        found.guard("mx_alias", want.type, want.name, what, f"Point to {alias.content} instead.")
+
+
+class _Hosts:
+    """What several zones will answer, wildcards included."""
+
+    def __init__(self, diffs: Sequence[ZoneDiff]) -> None:
+        self._zones = {d.zone for d in diffs}
+        self._records: Dict[str, List[Have]] = defaultdict(list)
+        self._nodes: Set[str] = set(self._zones)
+        for diff in diffs:
+            for have in diff.after:
+                self._records[have.name].append(have)
+                node = have.name
+                while node and node not in self._nodes:
+                    self._nodes.add(node)
+                    node = _parent(node)
+
+    def answering(self, name: str) -> Sequence[Have]:
+        """The records of a name, or those of the wildcard that stands for it (RFC 4592 §3.3.1)."""
+        if name in self._nodes or not any(rdata.within(name, zone) for zone in self._zones):
+            return self._records.get(name, ())
+        node = _parent(name)
+        while node not in self._nodes:
+            node = _parent(node)
+        return self._records.get(f"*.{node}", ())
+
+
+def _parent(name: str) -> str:
+    return name.partition(".")[2]
 
 
 def _mail_target(want: Want) -> str:

@@ -112,6 +112,12 @@ def test_replacements_do_not_count_as_deletions() -> None:
         (want("stra\u00dfe.example.com", "A", "192.0.2.1"), "MS-DNS-001"),
         (want(HOST, "AAAA", "fe80::1%eth0"), "MS-DNS-001"),
         (want(ZONE, "TXT", "v=spf1 ip4:x -all"), "MS-DNS-015"),
+        (want("@", "A", "192.0.2.1"), "MS-DNS-001"),
+        (want(ZONE, "MX", "10 mail"), "MS-DNS-001"),
+        (want("_imaps._tcp.example.com", "SRV", "0 1 993 mail."), "MS-DNS-001"),
+        (want(HOST, "CNAME", "www"), "MS-DNS-001"),
+        (want(ZONE, "TXT", '"v=spf1 -all"'), "MS-DNS-001"),
+        (want(SELECTOR, "TXT", '"v=DKIM1; " "p=AAAA"'), "MS-DNS-001"),
     ],
 )
 def test_mistakes_in_a_wanted_record(record: Want, code: str) -> None:
@@ -159,7 +165,8 @@ def test_at_the_apex_a_flattened_alias_may_stand_beside_texts() -> None:
 
 @pytest.mark.parametrize("instance", ["", "a:b", "a b"])
 def test_an_instance_whose_mark_could_not_be_read_back_is_refused(instance: str) -> None:
-    assert codes(diff(BASIC[:1], [], instance=instance)) == ["MS-DNS-006"]
+    found = diff(BASIC, [], instance=instance)
+    assert codes(found) == ["MS-DNS-006"] and "instance" in found.problems[0].what
 
 
 def test_what_overriding_means_is_told_for_every_guard() -> None:
@@ -329,6 +336,45 @@ def test_a_mail_host_of_any_zone_is_neither_proxied_nor_an_alias(wanted: Want, h
     assert [p.code for p in found] == expected
     names = tuple(name for name, code in GUARDS.items() if code in expected)
     assert check_targets([mail, hosts], Options(allow=names)) == []
+
+
+WILD = theirs("*.example.com", "A", "192.0.2.9", proxied=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "beside", "expected"),
+    [
+        (WILD, [], ["MS-DNS-018"]),
+        (theirs("*.example.com", "CNAME", "web.example.net"), [], ["MS-DNS-021"]),
+        (theirs("*.example.com", "A", "192.0.2.9"), [], []),
+        (WILD, [theirs(HOST, "A", "192.0.2.1")], []),
+        # What exists keeps the wildcard away: the name itself, names below it, and a nearer parent (RFC 4592 §2.2.2, §3.3.1).
+        (WILD, [theirs(HOST, "TXT", "x")], []),
+        (WILD, [theirs(f"_25._tcp.{HOST}", "TXT", "x")], []),
+        (theirs("*.example.net", "A", "192.0.2.9", proxied=True), [], []),
+        (theirs("x.example.net", "A", "192.0.2.9", proxied=True), [], []),
+    ],
+)
+def test_a_wildcard_may_be_what_answers_for_a_mail_host(host: Have, beside: list[Have], expected: list[str]) -> None:
+    diff_of = engine.diff(ZONE, [BASIC[1]], [host, *beside], Options())
+    found = check_targets([diff_of], Options())
+    assert [p.code for p in found] == expected
+    assert all("by *.example.com" in p.what for p in found)
+
+
+def test_a_wildcard_stands_for_deep_names_and_for_no_other_zones() -> None:
+    deep = want(ZONE, "MX", "10 a.b.c.example.com")
+    for below, expected in (([], ["MS-DNS-018"]), ([theirs("x.c.example.com", "A", "192.0.2.1")], [])):
+        assert [
+            p.code for p in check_targets([engine.diff(ZONE, [deep], [WILD, *below], Options())], Options())
+        ] == expected
+    zones = [engine.diff(ZONE, [deep], [WILD], Options()), engine.diff("c.example.com", [], [], Options())]
+    assert check_targets(zones, Options()) == []
+
+
+def test_addresses_of_one_host_are_one_problem() -> None:
+    host = [theirs(HOST, t, a, proxied=True) for t, a in (("A", "192.0.2.1"), ("AAAA", "2001:db8::1"))]
+    assert len(check_targets([engine.diff(ZONE, [BASIC[1]], host, Options())], Options())) == 1
 
 
 def test_one_host_in_the_way_is_named_once_per_place() -> None:

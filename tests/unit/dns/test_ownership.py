@@ -453,3 +453,18 @@ def test_a_name_loses_records_that_are_deleted_beside_an_update() -> None:
 def test_a_mark_with_an_empty_list_of_terms_is_read_back() -> None:
     mark = Mark("mailstead", "spf", (), "their words")
     assert Mark.read(mark.write(100)) == mark
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        ("a", "somebody else's record '10 a.example.net' stands at our name"),
+        (
+            "abc",
+            "somebody else's records '10 a.example.net', '10 b.example.net' and '10 c.example.net' stand at our name",
+        ),
+    ],
+)
+def test_what_is_in_the_way_is_named_in_full(hosts: str, words: str) -> None:
+    found = diff(BASIC[1:2], [theirs(ZONE, "MX", f"10 {host}.example.net") for host in hosts])
+    assert [p.what for p in found.problems] == [words]
