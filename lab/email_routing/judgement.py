@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.standin.server import authentication
-from lab.standin.server.authentication import Dmarc, Evidence
+from lab.standin.server.authentication import Evidence
 
 from .lookup import Lookup
 
@@ -90,6 +90,3 @@ def refusal(judgement: Judgement, to_worker: bool = False) -> Refusal | None:
     if not judgement.authenticated and not to_worker:
         return Refusal(550, "5.7.26 Unauthenticated: neither SPF nor DKIM passes")
     return None
-
-
-__all__ = ["AUTHORITY", "Client", "Dmarc", "Judgement", "Refusal", "best", "judge", "refusal"]

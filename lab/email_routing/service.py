@@ -73,14 +73,11 @@ class TwinAccount:
         found = self._ask("GET", f"email/effective/{urllib.parse.quote(recipient, safe=_PLAIN)}")
         if found is None:
             raise ServiceError("the account does not know its control token")
-        if found["action"] == "reject":
-            # A rule to a Worker that is gone stays in force, and its mail cannot be handled (problem "no-worker").
-            return (
-                Route(found["zone"], "worker", found["target"], found["rule"])
-                if found["problem"] == "no-worker"
-                else None
-            )
-        return Route(found["zone"], found["action"], found["target"], found["rule"])
+        if found["action"] == "reject" and found["problem"] != "no-worker":
+            return None
+        # A rule to a Worker that is gone stays in force, and its mail cannot be handled.
+        action = "worker" if found["action"] == "reject" else found["action"]
+        return Route(found["zone"], action, found["target"], found["rule"])
 
     def verified(self, destination: str) -> bool:
         found = self._ask("GET", "email/destinations") or []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,7 +67,9 @@ const actions = {
   async slow() {
     await new Promise((resolve) => setTimeout(resolve, 60000));
   },
-  ignore() {},
+  late(message, env, context) {
+    context.waitUntil(new Promise((done) => setTimeout(done, 50)).then(() => message.forward(env.TO)));
+  },
 };
 
 export default {
@@ -195,6 +198,15 @@ def test_a_worker_that_takes_too_long_fails_for_good(running: Running, wire: Wir
     with pytest.raises(WorkerError) as caught:
         running.run(wire.session("slow"), limit=0.3)
     assert caught.value.permanent
+
+
+def test_what_it_does_after_its_end_is_not_done(running: Running, wire: Wire) -> None:
+    running.run(wire.session("late"))
+    threading.Event().wait(0.2)
+    assert wire.forwarded == []
+    # The process lives on.
+    running.run(wire.session("forward"))
+    assert len(wire.forwarded) == 1
 
 
 def test_a_message_of_megabytes_goes_through(running: Running, wire: Wire) -> None:
