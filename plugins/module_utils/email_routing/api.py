@@ -209,7 +209,7 @@ def change_rule(client: Client, zone_id: str, rule: Rule, label: str = "") -> No
 
 def delete_rule(client: Client, zone_id: str, rule: Rule, label: str = "") -> None:
     with explained(client, RULES, rule_place(rule)):
-        client.write(f"/zones/{zone_id}/email/routing/rules/{rule.id}", {}, label, "DELETE")
+        client.remove(f"/zones/{zone_id}/email/routing/rules/{rule.id}", label)
 
 
 def create_destination(client: Client, account: str, address: str, label: str = "") -> Destination:
@@ -224,7 +224,7 @@ def create_destination(client: Client, account: str, address: str, label: str = 
 
 def delete_destination(client: Client, account: str, destination: Destination, label: str = "") -> None:
     with explained(client, ADDRESSES, f"destination {destination.address}"):
-        client.write(f"/accounts/{account}/email/routing/addresses/{destination.id}", {}, label, "DELETE")
+        client.remove(f"/accounts/{account}/email/routing/addresses/{destination.id}", label)
 
 
 def rule_place(rule: Rule) -> str:

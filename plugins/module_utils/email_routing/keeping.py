@@ -9,6 +9,7 @@ catch-all of each zone where the listing does not have it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
@@ -83,6 +84,9 @@ class Account:
 
 def plan(client: Client, wishes: Sequence[Wish], choices: Choices) -> List[Task]:
     """Read and judge everything. Raises MailsteadError with the problems of all zones."""
+    if not re.fullmatch(r"[^:\s]+", choices.instance):
+        what = f"{choices.instance!r} cannot be part of a mark"
+        raise MailsteadError.one("MS-ER-022", "instance", what, "Use letters, digits and hyphens.")
     grouped = _by_account(client, wishes, choices)
     tasks: List[Task] = []
     for account_id, group in grouped.items():

@@ -85,9 +85,9 @@ def put_aside(sender: Sender) -> List[Change]:
     texts = [r.content for r in sender.present if sender.says_more(r.content)]
     if not texts:
         return []
-    text = joined([*([sender.saved] if sender.copy else []), *texts])
-    if sender.copy and text == sender.saved:
+    if sender.copy and covers(sender.saved, texts):
         return []
+    text = joined([*([sender.saved] if sender.copy else []), *texts])
     origin = next(r for r in sender.present if r.content in texts)
     comment = sender.copy.comment if sender.copy else _cut(origin.comment)
     after = Have(f"{LABEL}.{sender.domain}", "TXT", _SAVED + text, origin.ttl, comment=comment)
@@ -109,12 +109,12 @@ def restored(copy: Have, domain: str, text: str) -> Have:
 
 
 def merged_again(sender: Sender) -> List[Change]:
-    """While the service is on: one record with the service's mechanisms and everybody else's, the copy removed."""
+    """While the service is on: one record with the service's mechanisms and everybody else's, the copy removed.
+
+    There has to be a record to go on with: the service's, if no other.
+    """
     others = [t for t in sender.texts if sender.says_more(t)]
-    text = joined([sender.service, *others]) if others else sender.service
-    if not sender.present:
-        after = restored(sender.copy, sender.domain, text) if sender.copy else _new(sender.domain, text)
-        return [Change("create", None, after, "authorises the service"), *removed(sender)]
+    text = joined([sender.service, *others])
     # The service's own may vanish when it is switched off: another's is the better one to go on with.
     keep = next((r for r in sender.present if sender.says_more(r.content)), sender.present[0])
     if covers(keep.content, [sender.service, *others]):
@@ -143,7 +143,3 @@ def joined(texts: Sequence[str]) -> str:
 def covers(text: str, others: Sequence[str]) -> bool:
     """Whether a record authorises whatever the others do."""
     return all(merge(other, [text]).text == text for other in others)
-
-
-def _new(domain: str, text: str) -> Have:
-    return Have(domain, "TXT", text, 300)

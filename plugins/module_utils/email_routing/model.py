@@ -17,8 +17,8 @@ from typing import Any, Dict, Optional, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 
 ACTIONS = ("forward", "worker", "drop")
-#: Of one domain, and of one account (documentation, limits).
-MAX_RULES, MAX_DESTINATIONS = 200, 200
+#: Of one domain, of one account, of one zone with Email Sending (documentation, limits).
+MAX_RULES, MAX_DESTINATIONS, MAX_DOMAINS = 200, 200, 30
 MARK = "mailstead"
 
 

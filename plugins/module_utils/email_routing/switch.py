@@ -28,12 +28,18 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have, Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing import kept_spf
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.kept_spf import Sender
-from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.model import RequiredRecord, Settings
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.model import (
+    MAX_DOMAINS,
+    RequiredRecord,
+    Settings,
+)
 
 STATES = ("enabled", "unlocked", "disabled")
 GUARDS = {"no_mx": "switch off although the domain has no other MX"}
 #: More steps than any way has.
 MAX_STEPS = 12
+#: Where Email Sending takes bounces for a domain.
+_BOUNCES = "cf-bounce."
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,19 @@ class Observed:
 
     @property
     def elsewhere(self) -> FrozenSet[str]:
-        """The other domains of the zone that the service has MX at."""
-        found = (r for r in self.records if r.type == "MX" and r.name != self.domain)
-        return frozenset(r.name for r in found if host(r) in self.hosts)
+        """The other domains of the zone that the service routes. Email Sending has MX of the same hosts at a name of its
+        own below each of its domains: those are not among them."""
+        return frozenset(n for n in self._with_service_mx if n != self.domain and not n.startswith(_BOUNCES))
+
+    @property
+    def mail_domains(self) -> FrozenSet[str]:
+        """The domains of the zone that count for the service's limit: routed ones and sending ones."""
+        names = (n[len(_BOUNCES) :] if n.startswith(_BOUNCES) else n for n in self._with_service_mx)
+        return frozenset((*names, self.domain))
+
+    @property
+    def _with_service_mx(self) -> FrozenSet[str]:
+        return frozenset(r.name for r in self.records if r.type == "MX" and host(r) in self.hosts)
 
     @property
     def locked(self) -> bool:
@@ -163,9 +179,11 @@ def way(observed: Observed, goal: Goal) -> Tuple[List[Step], Observed]:
     raise unsettled(observed.domain, steps)
 
 
-def unsettled(domain: str, steps: Sequence[Step]) -> MailsteadError:
+def unsettled(domain: str, steps: Sequence[Step], unclear: str = "") -> MailsteadError:
+    """unclear: why the outcome of the last write is not known, if so."""
     told = ", ".join(s.kind for s in steps[-4:])
-    what = f"after {len(steps)} steps ({told}) the records are still not as the service says"
+    why = unclear or "the records are still not as the service says"
+    what = f"after {len(steps)} steps ({told}): {why}"
     return MailsteadError.one(
         "MS-ER-013", f"domain {domain}", what, "Run again; if it stays so, look at the dashboard."
     )
@@ -178,7 +196,8 @@ def _on(now: Observed, goal: Goal) -> Optional[Step]:
     going = _leaving(now, goal)
     sender = now.sender
     removals = [Change("delete", r, None, "its provider is leaving") for r in going]
-    if not now.on or now.unsigned:
+    if not now.on or now.unsigned or (sender and not sender.present):
+        _check_count(now)
         aside = _aside(now, sender)
         return Step("enable", "repairs it" if now.on else "routes mail", (*removals, *aside))
     # Where the service has let itself be enabled beside them.
@@ -189,6 +208,16 @@ def _on(now: Observed, goal: Goal) -> Optional[Step]:
     if goal.state == "unlocked" and now.locked:
         return Step("unlock", "its records may be edited")
     return _settings(now, goal)
+
+
+def _check_count(now: Observed) -> None:
+    count = len(now.mail_domains)
+    if count > MAX_DOMAINS and not now.on:
+        what = (
+            f"the zone would have {count} mail domains, the service holds {MAX_DOMAINS} (routing and sending together)"
+        )
+        fix = "Switch off domains that are not used any more."
+        raise MailsteadError.one("MS-ER-008", f"domain {now.domain}", what, fix)
 
 
 def _aside(now: Observed, sender: Optional[Sender]) -> List[Change]:

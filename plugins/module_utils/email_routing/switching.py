@@ -140,19 +140,22 @@ class _Run:
     def go(self) -> None:
         """Raises MailsteadError."""
         done = self.task.done
+        unclear = ""
         while len(done) < switch.MAX_STEPS:
             step = switch.next_step(self.now, self.task.goal)
             self.task.after = self.now
             if step is None:
                 return
             done.append(step)
+            before, unclear = self.now, ""
             try:
                 self._make(step)
-            except (cloudflare.UnclearError, host.UnclearError):
+            except (cloudflare.UnclearError, host.UnclearError) as error:
                 # What is in effect decides, not what was answered.
-                self.task.written = True
+                unclear = str(error)
             self.look()
-        raise switch.unsettled(self.task.domain, done)
+            self.task.written = self.task.written or self.now != before
+        raise switch.unsettled(self.task.domain, done, unclear)
 
     def look(self) -> None:
         """Read the domain again. Raises MailsteadError."""

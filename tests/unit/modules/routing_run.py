@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 
 from lab.twins.cloudflare import Twin
 from tests.unit.cloudflare.support import TOKEN
@@ -24,7 +26,12 @@ class Run:
     def __call__(self, check: bool = False, token: str = TOKEN, **params: Any) -> dict[str, Any]:
         given = {"api_token": token, "base_url": self.url, **params}
         hidden = {"_ansible_check_mode": check, "_ansible_diff": True}
-        with patch_module_args({**given, **hidden}), pytest.raises(SystemExit) as caught:
+        with (
+            patch_module_args({**given, **hidden}),
+            # Nobody waits for a twin to recover.
+            patch.object(Client, "_pause_before", lambda _client, _attempt: None),
+            pytest.raises(SystemExit) as caught,
+        ):
             self.module.main()
         out = self.capsys.readouterr().out
         assert TOKEN not in out
