@@ -20,7 +20,7 @@ options:
     type: str
     default: https://api.cloudflare.com/client/v4
   timeout:
-    description: Seconds to wait for a connection or an answer.
+    description: Seconds to wait for a connection or an answer, at least V(1).
     type: int
     default: 30
 """

@@ -41,7 +41,7 @@ def client_of(params: Mapping[str, Any], first: Optional[Transport] = None) -> C
     Raises MailsteadError for a URL or a token that cannot be used.
     """
     base_url = check_base_url(params["base_url"])
-    timeout = float(params["timeout"])
+    timeout = _timeout(params)
     made = [first] if first else []
 
     def connect() -> Transport:
@@ -56,8 +56,12 @@ def look_up_ahead(params: Mapping[str, Any]) -> Optional[Transport]:
     None where the arguments do not allow it: whoever uses them says why.
     """
     try:
-        transport = HttpTransport(params["base_url"], float(params["timeout"]))
+        transport = HttpTransport(params["base_url"], _timeout(params))
         headers = {**BASE_HEADERS, "Authorization": f"Bearer {check_token(params['api_token'])}"}
     except MailsteadError:
         return None
     return Ahead(transport, "/zones", {"page": "1", "per_page": str(ZONES_PER_PAGE)}, headers)
+
+
+def _timeout(params: Mapping[str, Any]) -> float:
+    return max(1.0, float(params["timeout"]))

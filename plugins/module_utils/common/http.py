@@ -10,6 +10,7 @@ environment variables.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import select
@@ -18,7 +19,7 @@ import ssl
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Protocol, Union
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 
@@ -67,6 +68,7 @@ class HttpTransport:
         self.url = check_base_url(base_url, code, usual)
         self._parts = urlsplit(self.url)
         self._timeout = timeout
+        self._peer = self._parts.netloc
         self._connection: Optional[http.client.HTTPConnection] = None
 
     def request(
@@ -83,10 +85,10 @@ class HttpTransport:
             content = response.read(MAX_ANSWER + 1)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise TransportError(_words(error, self._parts.netloc), sent) from error
+            raise TransportError(_words(error, self._peer), sent) from error
         if len(content) > MAX_ANSWER:
             self.close()
-            raise TransportError(f"{self._parts.netloc}: the answer is larger than {MAX_ANSWER} bytes", True)
+            raise TransportError(f"{self._peer}: the answer is larger than {MAX_ANSWER} bytes", True)
         if response.will_close:
             self.close()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
@@ -107,20 +109,33 @@ class HttpTransport:
 
     def _new(self) -> http.client.HTTPConnection:
         host, port, scheme = self._parts.hostname or "", self._parts.port, self._parts.scheme
-        proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
         if scheme == "http":
             # Only towards this very machine (see check_base_url): a proxy has no part in that.
             return http.client.HTTPConnection(host, port, timeout=self._timeout)
         context = ssl.create_default_context()
-        if not proxy:
+        via = _proxy(host, scheme)
+        if via is None:
             return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
-        via = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        self._peer = f"{self._parts.netloc} through the proxy {via.hostname}:{via.port or 80}"
         # The way to the proxy is plain HTTP; TLS begins behind its CONNECT and ends at the API itself.
         tunnel = http.client.HTTPSConnection(via.hostname or "", via.port or 80, timeout=self._timeout, context=context)
         secret = f"{unquote(via.username)}:{unquote(via.password or '')}" if via.username else ""
         login = {"Proxy-Authorization": "Basic " + base64.b64encode(secret.encode()).decode()} if secret else {}
         tunnel.set_tunnel(host, port or 443, login)
         return tunnel
+
+
+def _proxy(host: str, scheme: str) -> Optional[SplitResult]:
+    """The proxy that the environment names for a host. Raises TransportError for one that cannot be used."""
+    named = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme, "")
+    if not named:
+        return None
+    with contextlib.suppress(ValueError):
+        via = urlsplit(named if "//" in named else f"//{named}")
+        if via.scheme in ("", "http") and via.hostname and via.port != 0:
+            return via
+    # Not repeated: it may hold a password.
+    raise TransportError(f"the proxy that {scheme}_proxy names is no http://host:port", False)
 
 
 def _hung_up(connection: http.client.HTTPConnection) -> bool:
@@ -136,11 +151,12 @@ def check_base_url(url: str, code: str = "MS-CF-013", usual: str = DEFAULT_URL) 
 
     code: of that error; usual: the API's own URL, for its words.
     """
-    parts = urlsplit(url)
-    loopback = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
-    safe = parts.scheme == "https" or (parts.scheme == "http" and loopback)
-    if safe and parts.hostname and not parts.query and not parts.username:
-        return url.rstrip("/")
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        loopback = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
+        safe = parts.scheme == "https" or (parts.scheme == "http" and loopback)
+        if safe and parts.hostname and parts.port != 0 and not parts.query and not parts.username:
+            return url.rstrip("/")
     what = f"{url!r} cannot be used: the token would travel in clear text, or it is no plain URL"
     raise MailsteadError.one(code, "base_url", what, f"Use an https:// URL; the usual one is {usual}.")
 

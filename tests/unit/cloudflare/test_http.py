@@ -120,6 +120,23 @@ def tunnel(proxy: socket.socket, target: tuple[str, int], seen: bytearray) -> No
     carry(client, upstream, True)
 
 
+def test_a_proxy_that_will_not_do_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as spare:
+        port = spare.getsockname()[1]
+    for proxy, words in (
+        (
+            f"http://user:s3cret@127.0.0.1:{port}",
+            rf"api\.example\.com through the proxy 127\.0\.0\.1:{port}: .*refused",
+        ),
+        ("http://user:s3cret@proxy.example:port", "no http://host:port"),
+        ("socks5://user:s3cret@127.0.0.1:1080", "no http://host:port"),
+    ):
+        monkeypatch.setenv("https_proxy", proxy)
+        with pytest.raises(TransportError, match=words) as caught:
+            HttpTransport("https://api.example.com").request("GET", "/zones", {}, {}, None)
+        assert not caught.value.sent and "s3cret" not in str(caught.value)
+
+
 def test_a_closed_port_and_a_missing_name_are_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as spare:
         port = spare.getsockname()[1]
@@ -183,6 +200,9 @@ def test_a_connection_that_the_server_ended_while_it_lay_idle_is_made_anew() -> 
         "https://",
         "https://u:p@x/",
         "https://x/?a=b",
+        "https://x:port",
+        "https://x:0",
+        "https://[::1",
     ],
 )
 def test_the_token_does_not_travel_in_clear_text(url: str) -> None:

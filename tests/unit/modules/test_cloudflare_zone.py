@@ -159,7 +159,12 @@ def test_the_token_comes_from_the_environment(run: Run, monkeypatch: pytest.Monk
 def test_a_refused_token_and_a_wrong_address(run: Run) -> None:
     result = run(api_token="x" * 40)
     assert result["problems"][0]["code"] == "MS-CF-002" and result["msg"].startswith("[MS-CF-002] api_token:")
-    assert run(base_url="http://198.18.0.20/client/v4")["problems"][0]["code"] == "MS-CF-013"
+    for wrong in ("http://198.18.0.20/client/v4", "https://api.example:port"):
+        assert run(base_url=wrong)["problems"][0]["code"] == "MS-CF-013"
+
+
+def test_no_time_at_all_is_a_second(run: Run) -> None:
+    assert run(timeout=0)["changed"] and not run(timeout=-1).get("failed")
 
 
 def test_what_was_written_before_a_failure_is_reported(run: Run) -> None:
