@@ -76,7 +76,7 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
     plan, account = raw.get("plan"), raw.get("account")
     return ZoneInfo(
         id=raw["id"],
-        name=client.clean(raw["name"]).lower(),
+        name=_canonical(client.clean(raw["name"])),
         status=client.clean(str(raw.get("status") or "")),
         plan=str(plan.get("legacy_id") or "") if isinstance(plan, dict) else "",
         name_servers=tuple(str(n).lower().rstrip(".") for n in raw.get("name_servers") or ()),
@@ -84,6 +84,14 @@ def zone_info(client: Client, raw: Any) -> ZoneInfo:
         paused=raw.get("paused") is True,
         account=str(account.get("id") or "") if isinstance(account, dict) else "",
     )
+
+
+def _canonical(name: str) -> str:
+    """A zone's name as we write it, whether it came in A-labels or in the letters of its language."""
+    try:
+        return rdata.name(name)
+    except rdata.RdataError:
+        return name.lower()
 
 
 def find_zones(

@@ -13,6 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import (
     ZoneInfo,
     export_zone,
+    find_zones,
     read_settings,
     read_usage,
     record_quota,
@@ -54,6 +55,13 @@ def envelope(result: str) -> Answer:
 def test_usage(result: str, usage: tuple[int | None, int | None]) -> None:
     assert read_usage(client(envelope(result)), ZONE) == usage
     assert record_quota(client(envelope(result)), ZONE) == usage[0]
+
+
+@pytest.mark.parametrize("spelt", ["xn--mnchen-3ya.example", "M\u00fcnchen.example"])
+def test_a_zone_is_found_in_either_spelling_of_its_name(spelt: str) -> None:
+    listed = envelope(f'[{{"id": "a", "name": "{spelt}"}}, {{"id": "b", "name": "stra\u00dfe.example"}}]')
+    found, problems = find_zones(client(listed), [("xn--mnchen-3ya.example", "")])
+    assert not problems and found["xn--mnchen-3ya.example"].id == "a"
 
 
 def test_a_quota_that_may_not_be_read_is_not_known() -> None:
