@@ -139,8 +139,8 @@ options:
       names: Every record of a wanted record's name and type, whoever made it. As if O(zones[].foreign) were V(replace)
         throughout.
       zone: Every record of the zone, and those that are not wanted are deleted in the last phase. Not touched are the zone's
-        SOA and NS, delegations, records that the host keeps itself and those of another O(instance). Each zone has to be
-        confirmed by name in O(zones[].confirm).
+        SOA and NS, delegations and records that the host keeps itself. Records of another O(instance) are refused. Each zone
+        has to be confirmed by name in O(zones[].confirm).
     default: owned
   instance:
     description: Name of this installation in the mark. Two installations that share a zone need different ones.

@@ -259,7 +259,7 @@ class ZoneDiff:
     """What a zone needs. after: the records as they will be (ids of new ones empty). active: the wanted records of the
     phases that are published, in canonical form.
 
-    satisfied: wanted records that need nothing; adoptable of them are the ones somebody else made. held: changes that
+    satisfied: wanted records that need nothing; foreign_satisfied of them are somebody else's. held: changes that
     wait for a later phase. notes: what a person should know. problems: why nothing may be written.
     """
 
@@ -276,10 +276,7 @@ class ZoneDiff:
 
 
 def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:
-    """Wanted records from the plan's JSON form (not yet canonical: see :func:`.guards.check_wants`).
-
-    A row's ``bare`` (comment, tags, proxied; all optional) makes it somebody else's record to be put back.
-    """
+    """Wanted records from the plan's JSON form (not yet canonical: see :func:`.guards.check_wants`)."""
     return [
         Want(
             name=str(row["name"]),
@@ -290,22 +287,6 @@ def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:
             role=str(row["role"]),
             reason=str(row.get("reason") or ""),
             unresolved=bool(row.get("deferred")),
-            bare=_bare(row),
         )
         for row in rows
     ]
-
-
-def _bare(row: Mapping[str, Any]) -> Optional[Have]:
-    found = row.get("bare")
-    if not isinstance(found, Mapping):
-        return None
-    return Have(
-        name=str(row["name"]),
-        type=str(row["type"]).upper(),
-        content=str(row["content"]),
-        ttl=int(row["ttl"]),
-        comment=str(found.get("comment") or ""),
-        tags=tuple(str(t) for t in found.get("tags") or ()),
-        proxied=bool(found.get("proxied")),
-    )

@@ -16,7 +16,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     Have,
     Mark,
     Want,
-    wants_from_data,
     words_of,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import line
@@ -326,25 +325,6 @@ def test_what_others_wrote_is_not_judged_when_it_is_put_back() -> None:
     found = diff([bare(r) for r in old], [])
     assert codes(found) == [] and len(found.changes) == 3
     assert codes(diff([bare(theirs("x.example.org", "A", "192.0.2.1"))], [])) == ["MS-DNS-002"]
-
-
-def test_bare_records_travel_as_plain_data() -> None:
-    row = {
-        "name": "www.example.com",
-        "type": "a",
-        "content": "203.0.113.5",
-        "ttl": 120,
-        "phase": "delivery",
-        "role": "undo",
-    }
-    (plain,) = wants_from_data(ZONE, [row])
-    assert plain.bare is None
-    (read,) = wants_from_data(
-        ZONE, [{**row, "bare": {"comment": "web, by hand", "tags": ["team:web"], "proxied": True}}]
-    )
-    assert read == bare(dataclasses.replace(WEB, id=""))
-    (empty,) = wants_from_data(ZONE, [{**row, "bare": {}}])
-    assert empty.bare == Have("www.example.com", "A", "203.0.113.5", 120)
 
 
 # -- merges ----------------------------------------------------------------------------------------------------------
