@@ -97,6 +97,13 @@ options:
         type: list
         elements: str
         default: []
+      hostnames:
+        description:
+          - Hostnames at which the Worker answers over HTTPS, for example C(mta-sts.example.org) for V(mta_sts). All of them;
+            others are detached. Left as they are when not given.
+          - Cloudflare makes the record and the certificate itself, and refuses a hostname that has records.
+        type: list
+        elements: str
       compatibility_date:
         description: The behaviour of the runtime. The default is what the templates are tested with.
         type: str
@@ -142,6 +149,14 @@ EXAMPLES = r"""
             rules:
               - {from: ["*@spam.example"], action: reject, reason: not wanted here}
 
+- name: Serve the MTA-STS policy of a domain whose mail Email Routing takes
+  mailstead.stack.cloudflare_email_worker:
+    api_token: "{{ vault_cloudflare_token }}"
+    workers:
+      - name: mta-sts
+        template: mta_sts
+        hostnames: [mta-sts.example.org]
+
 - name: Tell the ticket system of every message
   mailstead.stack.cloudflare_email_worker:
     api_token: "{{ vault_cloudflare_token }}"
@@ -176,11 +191,15 @@ workers:
     written:
       description: Whether it was done.
       type: bool
+    hostnames:
+      description: What changes of its hostnames, in words.
+      type: list
+      elements: str
     template:
       description: The template, empty for other code.
       type: str
 requests:
-  description: Requests made in all. A no-op needs one, and two for each Worker.
+  description: Requests made in all. A no-op needs one, two for each Worker, and one where hostnames are given.
   returned: always
   type: int
 problems:
@@ -191,9 +210,10 @@ problems:
 """
 
 import dataclasses
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import worker_hostnames
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import client_of, client_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.workers import (
@@ -208,6 +228,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.workers
     still_used,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.api import only_account
 
 TEMPLATES = ["filter", "fan_out", "reply", "store_and_notify", "mta_sts"]
@@ -229,6 +250,7 @@ def argument_spec() -> Dict[str, Any]:
         "send_email": {"type": "list", "elements": "dict", "default": []},
         "bindings": {"type": "list", "elements": "dict", "default": []},
         "keep_bindings": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "hostnames": {"type": "list", "elements": "str"},
         "compatibility_date": {"type": "str", "default": COMPATIBILITY_DATE},
     }
     return {
@@ -274,7 +296,49 @@ def difference(task: Task) -> Dict[str, str]:
     return {"before_header": header, "after_header": header, **texts}
 
 
-def report(module: AnsibleModule, client: Client, tasks: Sequence[Task]) -> Dict[str, Any]:
+@dataclasses.dataclass
+class Hostnames:
+    """What is done with hostnames. changes: by Worker; have: what leads where before."""
+
+    have: List[worker_hostnames.Attached] = dataclasses.field(default_factory=list)
+    changes: Dict[str, List[worker_hostnames.Change]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def all(self) -> List[worker_hostnames.Change]:
+        """Those that attach first: a hostname may only be moved away from a Worker that stays."""
+        found = [change for changes in self.changes.values() for change in changes]
+        return sorted(found, key=lambda change: not change.worker)
+
+
+def names_of(workers: Sequence[Dict[str, Any]]) -> Dict[str, List[str]]:
+    """The wanted hostnames by Worker. Raises MailsteadError for what is none."""
+    out: Dict[str, List[str]] = {}
+    problems: List[Problem] = []
+    for worker in workers:
+        if worker["hostnames"] is None or worker["state"] != "present":
+            continue
+        for given in worker["hostnames"]:
+            try:
+                out.setdefault(worker["name"], []).append(rdata.name(given))
+            except rdata.RdataError as error:
+                problems.append(Problem("MS-CW-002", f"hostname {given}", str(error), "Correct the name."))
+        out.setdefault(worker["name"], [])
+    if problems:
+        raise MailsteadError(problems)
+    return out
+
+
+def plan_hostnames(
+    client: Client, account: str, wanted: Dict[str, List[str]], adopt: bool
+) -> Tuple[Hostnames, List[Problem]]:
+    if not wanted:
+        return Hostnames(), []
+    have = worker_hostnames.list_attached(client, account)
+    changes, problems = worker_hostnames.diff(wanted, have, adopt)
+    return Hostnames(have, changes), problems
+
+
+def report(module: AnsibleModule, client: Client, tasks: Sequence[Task], hostnames: Hostnames) -> Dict[str, Any]:
     templates = {w["name"]: w["template"] or "" for w in module.params["workers"]}
     rows = [
         {
@@ -282,6 +346,7 @@ def report(module: AnsibleModule, client: Client, tasks: Sequence[Task]) -> Dict
             "action": task.action,
             "reasons": list(task.reasons),
             "written": task.written,
+            "hostnames": [str(change) for change in hostnames.changes.get(task.wanted.name, [])],
             "template": templates[task.wanted.name],
         }
         for task in tasks
@@ -289,6 +354,10 @@ def report(module: AnsibleModule, client: Client, tasks: Sequence[Task]) -> Dict
     out: Dict[str, Any] = {"workers": rows, "requests": sum(client.counts.values())}
     if module._diff:
         out["diff"] = [difference(task) for task in tasks if task.action != "none"]
+        if hostnames.all:
+            before, after = worker_hostnames.shown(hostnames.have, hostnames.all, hostnames.changes)
+            header = "Hostnames of Workers"
+            out["diff"].append({"before_header": header, "after_header": header, "before": before, "after": after})
     return out
 
 
@@ -299,18 +368,30 @@ def run(module: AnsibleModule, client: Client) -> None:
     problems = check(wanted)
     if problems:
         raise MailsteadError(problems)
+    names = names_of(params["workers"])
     account = params["account_id"] or only_account(client)
     tasks, problems = plan(client, account, wanted, params["instance"], params["adopt"])
+    hostnames, more = plan_hostnames(client, account, names, params["adopt"])
+    problems += more
     if "used" not in params["allow"]:
         problems += still_used(client, account, tasks)
     if problems:
-        fail(module, problems, **report(module, client, tasks))
+        fail(module, problems, **report(module, client, tasks, hostnames))
+    made = 0
     if not module.check_mode:
-        problems = apply(client, account, tasks)
-    out = report(module, client, tasks)
+        # Uploads first, removals last: a hostname moves from one Worker that is there to another.
+        staying = [task for task in tasks if task.action != "delete"]
+        problems = apply(client, account, staying)
+        lost = {task.wanted.name for task in staying if task.action != "none" and not task.written}
+        made, more = worker_hostnames.apply(client, account, [c for c in hostnames.all if c.worker not in lost])
+        problems += more
+        if not problems:
+            problems = apply(client, account, [task for task in tasks if task.action == "delete"])
+    out = report(module, client, tasks, hostnames)
     if problems:
-        fail(module, problems, changed=any(task.written for task in tasks), **out)
-    module.exit_json(changed=any(task.action != "none" for task in tasks), **out)
+        fail(module, problems, changed=made > 0 or any(task.written for task in tasks), **out)
+    changed = bool(hostnames.all) or any(task.action != "none" for task in tasks)
+    module.exit_json(changed=changed, **out)
 
 
 def fail(module: AnsibleModule, problems: Sequence[Problem], **more: Any) -> None:

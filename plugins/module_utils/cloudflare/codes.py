@@ -37,6 +37,7 @@ CODES: Dict[str, str] = {
     "MS-CW-005": "Whether a Worker was written stays unclear after several tries. Run again: what is deployed is read first.",
     "MS-CW-006": "The token lacks the permission Workers Scripts of the account.",
     "MS-CW-007": "The code of a Worker cannot be read on the controller.",
+    "MS-CW-008": "A hostname that is to lead to a Worker leads to another one. Detach it there, or adopt it.",
     # Email Sending
     "MS-ES-001": "Onboarding a domain for Email Sending would leave two DMARC policies, or another than the wanted one.",
     "MS-ES-002": "Removing a domain from Email Sending takes its DMARC policy with it.",

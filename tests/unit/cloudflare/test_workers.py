@@ -10,7 +10,7 @@ import email.policy
 from typing import Any
 
 import pytest
-from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import workers
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import worker_hostnames, workers
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.workers import Deployed, Task, Wanted
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
@@ -202,3 +202,32 @@ def test_any_code_comes_back_from_the_form_as_it_went_in(modules: dict[str, str]
         ),
         workers.metadata(Wanted("w", modules, "x"), "m", "a"),
     )
+
+
+@pytest.mark.parametrize(("method", "change"), [("PUT", "attach"), ("DELETE", "detach")])
+def test_a_hostname_whose_answer_is_lost(method: str, change: str) -> None:
+    bench = Bench()
+    workers.apply(bench.client(), account(bench), planned(bench))
+    attach = worker_hostnames.Change("www.example.com", "tickets")
+    if change == "detach":
+        worker_hostnames.apply(bench.client(), account(bench), [attach])
+    found = worker_hostnames.list_attached(bench.client(), account(bench))
+    one = attach if change == "attach" else worker_hostnames.Change("www.example.com", "", found[0])
+    bench.requests.clear()
+    bench.twin.faults.drop_after_write(method=method, path="/domains")
+    assert worker_hostnames.apply(bench.client(), account(bench), [one]) == (1, [])
+    assert sum(r.startswith(method) for r in bench.requests) == 1
+    again = worker_hostnames.list_attached(bench.client(), account(bench))
+    assert [a.hostname for a in again] == (["www.example.com"] if change == "attach" else [])
+    bench.twin.faults.add(Fault("status", 9, method="PUT", path="/domains", status=502))
+    other = worker_hostnames.Change("b.example.com", "tickets")
+    made, problems = worker_hostnames.apply(bench.client(), account(bench), [other])
+    assert made == 0 and codes(problems) == ["MS-CW-005"]
+
+
+def test_hostnames_without_the_documented_shape() -> None:
+    for bad in (b'{"success": true, "result": null}', b'{"success": true, "result": [{"hostname": "x"}]}'):
+        with pytest.raises(MailsteadError, match="MS-CF-004"):
+            worker_hostnames.list_attached(client(domains=answer(bad)), "a")
+    with pytest.raises(MailsteadError, match="MS-CW-004"):
+        worker_hostnames.list_attached(client(domains=REFUSED), "a")

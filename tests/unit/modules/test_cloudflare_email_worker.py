@@ -198,6 +198,50 @@ def test_one_that_fails_does_not_stop_the_others(run: Run) -> None:
     assert [w["written"] for w in answer.data["workers"]] == [False, True]
 
 
+def leads(run: Run) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    path = f"/client/v4/accounts/{run.twin.config.account.id}/workers/domains"
+    return {d["hostname"]: d["service"] for d in run.twin.handle("GET", path, {}, headers, None).json["result"]}
+
+
+def test_hostnames_are_attached_moved_and_detached(run: Run) -> None:
+    here = worker("sts", hostnames=["MTA-STS.example.com."])
+    planned = run(here, check=True)
+    assert planned.data["workers"][0]["hostnames"] == ["attach mta-sts.example.com"] and leads(run) == {}
+    done = run(here)
+    assert done.changed and leads(run) == {"mta-sts.example.com": "sts"} and done.data["diff"] == planned.data["diff"]
+    assert done.data["diff"][-1]["after"] == "mta-sts.example.com: sts\n"
+    again = run(here)
+    # The account, the scripts, settings and code of the one, the hostnames.
+    assert not again.changed and again.data["requests"] == 5
+    assert not run(worker("sts")).changed and leads(run)
+    moved = run(worker("sts", hostnames=[]), worker("other", hostnames=["mta-sts.example.com"]))
+    assert leads(run) == {"mta-sts.example.com": "other"}
+    assert moved.data["workers"][1]["hostnames"] == ["attach mta-sts.example.com, which led to sts"]
+    assert run(worker("other", hostnames=[])).changed and leads(run) == {}
+
+
+def test_a_hostname_of_another_worker_is_not_taken(run: Run) -> None:
+    run(worker("theirs", hostnames=["www.example.com"]), instance="other")
+    taken = worker("ours", hostnames=["www.example.com"])
+    refused = run(taken)
+    assert codes(refused) == ["MS-CW-008"] and run.twin.worker("ours") is None
+    assert run(taken, adopt=True).changed and leads(run) == {"www.example.com": "ours"}
+
+
+def test_hostnames_that_cannot_be_had(run: Run) -> None:
+    assert codes(run(worker(hostnames=["a..b"]))) == ["MS-CW-002"]
+    twice = run(worker("a", hostnames=["x.example.com"]), worker("b", hostnames=["x.example.com"]))
+    assert codes(twice) == ["MS-CW-002"]
+    # The script that was not uploaded gets no hostname; the others do.
+    partly = run(
+        worker("a", bindings=[{"type": "telepathy", "name": "MIND"}], hostnames=["a.example.com"]),
+        worker("b", hostnames=["b.example.com", "b.example.net"]),
+        {"name": "c", "state": "absent"},
+    )
+    assert codes(partly) == ["MS-CW-004"] * 2 and partly.changed and leads(run) == {"b.example.com": "b"}
+
+
 PLAY = """
 - hosts: localhost
   gather_facts: false

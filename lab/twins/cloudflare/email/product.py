@@ -16,6 +16,7 @@ from . import helper
 from .account import AccountStore, EmailAccount
 from .addresses_api import AddressesApi, ScriptsApi
 from .helper import EmailZone
+from .hostnames_api import HostnamesApi
 from .insight_api import InsightApi
 from .model import Destination
 from .routing_api import RoutingApi
@@ -34,7 +35,7 @@ class EmailProducts:
     ) -> None:
         self.account = EmailAccount(config.account, config.email, zones, clock, store)
         self._routing = RoutingApi(config, self.account)
-        others = [api(config, self.account) for api in (AddressesApi, ScriptsApi, SendingApi, InsightApi)]
+        others = [api(config, self.account) for api in (AddressesApi, ScriptsApi, HostnamesApi, SendingApi, InsightApi)]
         self.table: Table = {
             path: handlers for api in (self._routing, *others) for path, handlers in api.table().items()
         }
