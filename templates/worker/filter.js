@@ -15,11 +15,11 @@
  *   "max_bytes": 10485760
  * }
  * All conditions of a rule have to hold; of a list one is enough. "from" looks at the envelope and at the From header.
- * Patterns know one sign, * for anything. "headers" of a rule are added to what it forwards; their names begin with X-.
+ * Patterns know one sign, * for anything; a header has to be there to fit even that. "headers" of a rule are added to what it forwards; their names begin with X-.
  */
 
 import { address, configuration, listOf, mapOf, mistake, object, oneOf, optional, text, wholeNumber } from "./configuration.js";
-import { LARGEST, fits, forwardTo, giveBack, headerAddress, refuseLarge } from "./mail.js";
+import { LARGEST, decoded, fits, forwardTo, giveBack, headerAddress, refuseLarge } from "./mail.js";
 
 const ADDED = (value, where, mistakes) => {
   const found = mapOf(text)(value, where, mistakes) ?? {};
@@ -49,7 +49,9 @@ function holds(rule, message) {
   return (
     (!rule.from || rule.from.some((pattern) => senders.some((sender) => fits(pattern, sender)))) &&
     (!rule.to || rule.to.some((pattern) => fits(pattern, message.to))) &&
-    Object.entries(rule.header).every(([name, pattern]) => fits(pattern, message.headers.get(name) ?? "")) &&
+    Object.entries(rule.header).every(
+      ([name, pattern]) => message.headers.has(name) && fits(pattern, decoded(message.headers.get(name))),
+    ) &&
     message.rawSize > rule.larger_than
   );
 }

@@ -74,6 +74,24 @@ export function headerAddress(value) {
   return (inAngles?.[1] ?? /[^\s<>"(),;:]+@[^\s<>"(),;:]+/.exec(text)?.[0] ?? "").toLowerCase();
 }
 
+/** A header as people read it: its encoded words (RFC 2047) in plain text; one that cannot be read stays as it is. */
+export function decoded(value) {
+  const words = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?\s]*)\?=/gi;
+  return value.replace(/\?=\s+=\?/g, "?==?").replace(words, (whole, charset, kind, text) => {
+    try {
+      const bytes = kind.toLowerCase() === "b" ? atob(text) : unquoted(text);
+      return new TextDecoder(charset).decode(Uint8Array.from(bytes, (sign) => sign.charCodeAt(0)));
+    } catch {
+      return whole;
+    }
+  });
+}
+
+function unquoted(text) {
+  const spaced = text.replaceAll("_", " ");
+  return spaced.replace(/=([0-9a-f]{2})/gi, (_, code) => String.fromCharCode(Number.parseInt(code, 16)));
+}
+
 /** Whether a text fits a pattern in which * stands for anything; upper and lower case are the same. */
 export function fits(pattern, text) {
   const parts = pattern.toLowerCase().split("*");

@@ -21,7 +21,7 @@
  */
 
 import { address, configuration, httpsUrl, listOf, optional, wholeNumber } from "./configuration.js";
-import { LARGEST, authentication, forwardTo, giveBack } from "./mail.js";
+import { LARGEST, authentication, decoded, forwardTo, giveBack } from "./mail.js";
 
 const DAY = 24 * 60 * 60;
 
@@ -84,7 +84,7 @@ export default {
       id,
       from: message.from,
       to: message.to,
-      subject: message.headers.get("Subject"),
+      subject: decoded(message.headers.get("Subject") ?? ""),
       message_id: message.headers.get("Message-ID"),
       date: message.headers.get("Date"),
       size: message.rawSize,

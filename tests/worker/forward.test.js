@@ -58,6 +58,25 @@ test("the first rule that fits decides; all its conditions have to hold", async 
   });
 });
 
+test("headers are read as people read them, and have to be there", async () => {
+  const rules = [
+    { header: { "X-Campaign": "*" }, action: "reject", reason: "campaign" },
+    { header: { Subject: "*größte lotterie*" }, action: "reject", reason: "lottery" },
+  ];
+  await on(new Stage("filter", { forward: [YOU], rules }), async (stage) => {
+    for (const [headers, reason] of [
+      [{}, null],
+      [{ "X-Campaign": "7" }, "campaign"],
+      [{ Subject: "=?UTF-8?B?RGllIGdyw7bDn3RlIA==?= =?utf-8*de?Q?Lotterie_heute!?=" }, "lottery"],
+      [{ Subject: "=?iso-8859-1?q?gr=F6=DFte_Lotterie?=" }, "lottery"],
+      [{ Subject: "=?x-unknown?q?gr=F6=DFte_Lotterie?=" }, null],
+      [{ Subject: "=?utf-8?b?!?= größte" }, null],
+    ]) {
+      assert.equal((await stage.mail(headers)).rejected, reason, JSON.stringify(headers));
+    }
+  });
+});
+
 test("a message that is too large is refused with both sizes", async () => {
   for (const name of ["filter", "fan_out", "reply"]) {
     await on(new Stage(name, { forward: [YOU], max_bytes: 1000, ...(name === "reply" && { text: "x" }) }), async (stage) => {

@@ -103,11 +103,11 @@ export class Stage {
     return this.notes.filter((n) => n.did === "reply");
   }
 
-  async logged(pattern, patience = 5000) {
+  async logged(pattern, patience = 15000) {
     return within(() => this.log.lines.some((line) => pattern.test(line)), patience);
   }
 
-  async called(count = 1, patience = 5000) {
+  async called(count = 1, patience = 15000) {
     return within(() => this.calls.length >= count, patience);
   }
 

@@ -118,6 +118,8 @@ def check(wanted: Sequence[Wanted]) -> List[Problem]:
             wrong(want.name, f"there is no module {want.main!r} to enter", "Give template, file, or modules with main.")
         if not _DATE.fullmatch(want.date):
             wrong(want.name, f"{want.date!r} is no date", f"Write it like {COMPATIBILITY_DATE}.")
+        if not all(isinstance(b.get("type"), str) for b in want.bindings):
+            wrong(want.name, "a binding has no type", "Give type and name, as the API has them.")
         bound = [str(b.get("name", "")) for b in want.bindings]
         for name in sorted({b for b in bound if bound.count(b) > 1 or b == HASH_NAME or not _BINDING.fullmatch(b)}):
             what = f"the binding {name!r} is there twice, is {HASH_NAME}, or is no identifier"
