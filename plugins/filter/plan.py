@@ -144,6 +144,8 @@ def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
             validated.append({question.split(" ")[0] for question, answer in answers.items() if answer.get("ad")})
     if validated:
         facts["signed"] = sorted(set.intersection(*validated))
+    if plan["routing"] and "localhost" in hostvars:
+        facts["routing"] = hostvars["localhost"].get("mailstead_routing_facts", {})
     return facts
 
 
