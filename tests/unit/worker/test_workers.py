@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailstead.stack.plugins.plugin_utils import worker_code
 
 ROOT = Path(__file__).parents[3]
 TESTS = ROOT / "tests" / "worker"
@@ -49,6 +50,13 @@ def test_versions_are_exact_and_no_registry_is_named() -> None:
     declared = json.loads((TESTS / "package.json").read_text(encoding="utf-8"))["devDependencies"]
     assert packages[""]["devDependencies"] == declared
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in declared.values())
+
+
+def test_a_template_is_uploaded_with_all_that_it_imports() -> None:
+    for path in TEMPLATES.glob("*.js"):
+        collected = worker_code.modules(path)
+        imported = {name for text in collected.values() for name in re.findall(r'from "\./([^"]+)"', text)}
+        assert next(iter(collected)) == path.name and imported <= set(collected) <= imported | {path.name}
 
 
 def test_templates_need_nothing_but_the_runtime_and_one_another() -> None:
