@@ -24,6 +24,7 @@ def routing_hosts(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 {
                     "secret": host["secret"],
                     "zones": sorted({d["zone"] for d in domains}),
+                    "needs": _needs(domains),
                     "destinations": sorted({a for d in domains for a in d["destinations"]}),
                     "switch": [_switch(plan, d) for d in domains],
                     # A domain that goes must not be kept from it by its own lack of another MX.
@@ -35,6 +36,16 @@ def routing_hosts(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 }
             )
     return out
+
+
+def _needs(domains: list[dict[str, Any]]) -> list[str]:
+    """The permissions of the token, in the words of cloudflare_token_info."""
+    more = {
+        "workers": any(d["workers"] for d in domains),
+        "email_sending": any(s["provider"] == SENDING for d in domains for s in d["senders"]),
+    }
+    always = ["zones", "dns", "zone_settings", "email_routing_rules", "email_routing_addresses"]
+    return always + [need for need, wanted in more.items() if wanted]
 
 
 def _record(plan: dict[str, Any], zone: str, name: str, prefix: str) -> str:

@@ -48,6 +48,7 @@ def test_the_arguments_of_every_module() -> None:
     found = host(**inbound(workers={"alert-handler": {"template": "filter", "settings": {"forward": [YOU]}}}))
     assert (found["secret"], found["zones"], found["destinations"]) == ("mail_operator.dns.token", [ME], [YOU])
     assert found["switch"] == [{"name": ME, "zone": ME, "state": "enabled", "subaddressing": True, "leaving": []}]
+    assert found["needs"][-1] == "workers" and "email_sending" in host(outbound=SENDING)["needs"]
     assert found["switch_allow"] == found["sending"] == found["sending_allow"] == []
     (worker,) = found["workers"]
     assert worker == {"name": "alert-handler", "template": "filter", "vars": {"CONFIG": {"forward": [YOU]}}}

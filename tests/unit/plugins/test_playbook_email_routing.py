@@ -25,7 +25,7 @@ from tests.unit.plugins.playbook import ROOT, ansible_playbook, output, write_in
 from tests.unit.plugins.test_preflight_zones import Tunnel
 
 ME, YOU = "example.me", "you@gmail.com"
-TOKEN = "t" * 40
+TOKEN, NARROW = "t" * 40, "n" * 40
 OPERATOR = {
     "mail_operator": {"email": YOU, "dns": {"provider": "cloudflare", "token": "{{ vault_cloudflare }}"}},
 }
@@ -43,7 +43,8 @@ SCOPES = [
 
 @pytest.fixture(name="api")
 def fixture_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
-    config = {"zones": [{"name": ME}], "tokens": [{"token": TOKEN, "scopes": SCOPES}]}
+    tokens = [{"token": TOKEN, "scopes": SCOPES}, {"token": NARROW, "scopes": SCOPES[:3]}]
+    config = {"zones": [{"name": ME}], "tokens": tokens}
     twin = Twin(TwinConfig.from_data(config))
     files = certificate(tmp_path)
     with (
@@ -169,3 +170,13 @@ def test_an_account_made_by_hand_is_imported_and_applies_without_a_change(api: T
     code, shown = run(tmp_path, "playbooks/email_routing_service.yml", text)
     assert code == 0 and changed(shown) == 0, shown
     assert [dict(rule) for rule in mail.rules] == before
+
+
+def test_a_token_without_the_scopes_is_told_before_anything_is_written(api: Twin, tmp_path: Path) -> None:
+    service = ROOT / "playbooks/email_routing_service.yml"
+    inventory = write_inventory(tmp_path, domains(), operator=OPERATOR, vault={"vault_cloudflare": NARROW}, hosts=HOSTS)
+    done = ansible_playbook(inventory, service)
+    shown = output(done)
+    assert done.returncode != 0 and "MS-CF-025" in shown, shown
+    assert "Email Routing Rules" in shown and "Email Routing Addresses" in shown and NARROW not in shown
+    assert {entry.method for entry in api.log.entries} == {"GET"}
