@@ -344,7 +344,7 @@ class Client:
         if why.startswith("HTTP status"):
             fix = "Nothing more was written. See https://www.cloudflarestatus.com and run again later."
             return MailsteadError.one("MS-CF-011", "Cloudflare", f"{text}, {READ_TRIES} times", fix)
-        fix = "Check name resolution, routes and the clock of this host; a private authority goes into SSL_CERT_FILE."
+        fix = "Check name resolution, routes, the proxy and the clock of this host; a private authority goes into SSL_CERT_FILE."
         return MailsteadError.one("MS-CF-005", "Cloudflare", text, fix)
 
 

@@ -178,7 +178,8 @@ def _words(error: Union[OSError, http.client.HTTPException], netloc: str) -> str
         return f"{netloc}: the name cannot be resolved ({error.strerror or error})"
     if isinstance(error, (socket.timeout, TimeoutError)):
         return f"{netloc}: no answer in time"
-    return f"{netloc}: {error or type(error).__name__}"
+    said = error.strerror if isinstance(error, OSError) else ""
+    return f"{netloc}: {said or error or type(error).__name__}"
 
 
 #: Headers of every request but the token's.
