@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that say who serves the plan's zones and how to reach them."""
+"""Filters that say who serves the plan's zones, how to reach them, and what to do with others' records in them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def dns_secret_refs(plan: dict[str, Any]) -> list[str]:
     return sorted({host["secret"] for host in dns_hosts(plan)})
 
 
+def foreign_policies(zones: list[dict[str, Any]], policies: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """The zones with the policies that the inventory names by zone over those of the plan."""
+    chosen = {name.lower().rstrip("."): kinds for name, kinds in policies.items()}
+    return [{**zone, "foreign": {**zone["foreign"], **chosen.get(zone["name"], {})}} for zone in zones]
+
+
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"dns_hosts": dns_hosts, "dns_secret_refs": dns_secret_refs}
+        return {"dns_hosts": dns_hosts, "dns_secret_refs": dns_secret_refs, "foreign_policies": foreign_policies}

@@ -144,7 +144,7 @@ def _equal(ledger: Ledger, want: Want, index: int) -> None:
         desired, why = ledger.shaped(index, want), f"taken over (mode {ledger.options.mode})"
     if desired.proxied and not ledger.mine(have) and want.bare is None and want.type in ADDRESS_LIKE:
         what = "somebody else's record says the same but is proxied: mail, PTR and TLSA need the host itself"
-        fix = "Set it to 'DNS only' at the provider, or set foreign.other of the zone: adopt."
+        fix = "Set it to 'DNS only' at the provider, or set foreign.other of the zone (in the inventory: dns_foreign): adopt."
         ledger.found.guard("proxied_host", want.type, want.name, what, fix)
     if desired == have or ledger.options.mode == "create_only":
         ledger.satisfy(want, index)

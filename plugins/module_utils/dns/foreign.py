@@ -43,8 +43,11 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 _CODES = {"spf": "MS-DNS-030", "mx": "MS-DNS-031", "dmarc": "MS-DNS-032", "caa": "MS-DNS-033", "other": "MS-DNS-034"}
 _KEPT = "is read-only: kept by the provider for a product of its own (routing of mail, for example)"
 _PLURAL = {"is": "are", "stands": "stand"}
-_TURN_OFF = "Turn that product off for the domain first; its records then go with it."
-_CHOOSE = "Combine them by hand, or set the zone's foreign policy to replace."
+_TURN_OFF = (
+    "Turn that product off for the domain first; its records then go with it. To leave ours out instead: "
+    "allow: [read_only] (in the inventory: dns_allow)."
+)
+_CHOOSE = "Combine them by hand, or set the zone's foreign policy (in the inventory: dns_foreign) to replace."
 
 
 def stripped(record: Have, mark: Mark) -> str:
@@ -204,7 +207,7 @@ def _locked(ledger: Ledger, wants: Sequence[Want], records: Sequence[Have], plac
     if "read_only" not in ledger.options.allow:
         for want in wants:
             ledger.close(want)
-        _problem(ledger, "MS-DNS-022", records, _KEPT, f"{_TURN_OFF} To leave ours out instead: allow: [read_only].")
+        _problem(ledger, "MS-DNS-022", records, _KEPT, _TURN_OFF)
         return
     ledger.free -= set(place)
     for want in [w for w in wants if w in ledger.open]:
@@ -214,11 +217,11 @@ def _locked(ledger: Ledger, wants: Sequence[Want], records: Sequence[Have], plac
 def _refuse(ledger: Ledger, group: Group, records: Sequence[Have]) -> None:
     field = policy_field(group[0], group[2])
     choices = "merge, adopt or replace" if field in ("spf", "dmarc", "caa") else "adopt or replace"
-    fix = f"If it is obsolete remove it; otherwise set foreign.{field} of the zone: {choices}."
+    fix = f"If it is obsolete remove it; otherwise set foreign.{field} of the zone (in the inventory: dns_foreign): {choices}."
     if field == "mx":
         fix = (
-            "Mail would have two owners. Remove it when the old provider is done; or set foreign.mx of the zone: "
-            "replace (ours take its place) or merge (both stay)."
+            "Mail would have two owners. Remove it when the old provider is done; or set foreign.mx of the zone "
+            "(in the inventory: dns_foreign): replace (ours take its place) or merge (both stay)."
         )
     _problem(ledger, _CODES[field], records, "stands at our name", fix)
 
@@ -245,7 +248,7 @@ def _adopt(ledger: Ledger, group: Group, foreign: List[int]) -> Set[int]:
     ledger.free -= set(surplus)
     if surplus:
         field = policy_field(group[0], group[2])
-        fix = f"Remove it by hand, or set foreign.{field} of the zone: replace."
+        fix = f"Remove it by hand, or set foreign.{field} of the zone (in the inventory: dns_foreign): replace."
         records = [ledger.have[i] for i in surplus]
         _problem(ledger, _CODES[field], records, "is more than we want, and adopt deletes nothing", fix)
     return set(foreign[:room])
@@ -271,7 +274,7 @@ def _aliases(ledger: Ledger, available: Set[int]) -> None:
             available.add(index)
         elif "cname_conflict" not in ledger.options.allow:
             ledger.free.discard(index)
-            fix = "Remove it by hand, or set foreign.other of the zone: replace."
+            fix = "Remove it by hand, or set foreign.other of the zone (in the inventory: dns_foreign): replace."
             _problem(ledger, "MS-DNS-010", [record], "and ours cannot share a name (CNAME excludes other data)", fix)
 
 

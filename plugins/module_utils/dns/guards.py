@@ -54,7 +54,13 @@ class Collector:
 
     def guard(self, guard: str, rtype: str, name: str, what: str, fix: str) -> None:
         if guard not in self.allow:
-            self.add(GUARDS[guard], rtype, name, what, f"{fix} To go on regardless: allow: [{guard}].")
+            self.add(
+                GUARDS[guard],
+                rtype,
+                name,
+                what,
+                f"{fix} To go on regardless: allow: [{guard}] (in the inventory: dns_allow).",
+            )
 
     def leave_out(self, guard: str, rtype: str, name: str, what: str, fix: str) -> None:
         """A guard in front of what cannot be done anyway: overridden, it leaves the record out and notes why."""

@@ -78,6 +78,13 @@ def test_the_hosts_of_the_zones_and_what_opens_them() -> None:
     assert [z["provider"] for z in filters.zones_wanted(plan, {}, "identity")] == ["cloudflare", "rfc2136", "rfc2136"]
 
 
+def test_the_inventory_says_what_becomes_of_others_records() -> None:
+    zones = filters.zones_wanted(PLAN, {}, "identity")
+    (zone,) = dns_filters.foreign_policies(zones, {"Example.com.": {"mx": "replace"}, "example.org": {"mx": "merge"}})
+    assert zone == {**zones[0], "foreign": {**zones[0]["foreign"], "mx": "replace"}}
+    assert zones[0]["foreign"]["mx"] == "fail" and dns_filters.foreign_policies(zones, {}) == zones
+
+
 def test_zones_wanted_names_what_is_missing() -> None:
     with pytest.raises(AnsibleFilterError, match=r"\[MS-PLAN-001\].*example\.com"):
         filters.zones_wanted(PLAN, {}, "keys")

@@ -65,7 +65,7 @@ def fixture_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Twi
         proxy.shutdown()
 
 
-def preflight(root: Path, token: str, dns: Any = None) -> tuple[int, str]:
+def preflight(root: Path, token: str, dns: Any = None, *more: str) -> tuple[int, str]:
     operator = copy.deepcopy(OPERATOR_YML)
     if dns is not None:
         operator["mail_operator"]["dns"] = dns
@@ -74,7 +74,7 @@ def preflight(root: Path, token: str, dns: Any = None) -> tuple[int, str]:
     hosts: dict[str, Any] = copy.deepcopy(HOSTS_YML)
     hosts["all"]["hosts"] = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
     inventory = write_inventory(root, operator=operator, vault=vault, hosts=hosts)
-    done = ansible_playbook(inventory, "playbooks/preflight.yml", *PLAY)
+    done = ansible_playbook(inventory, "playbooks/preflight.yml", *PLAY, *more)
     shown = output(done)
     assert token not in shown
     return done.returncode, shown
@@ -92,6 +92,14 @@ def test_a_missing_permission_is_told_by_its_name(api: Twin, tmp_path: Path) -> 
     code, shown = preflight(tmp_path, READER)
     assert code != 0 and "MS-CF-025" in shown and "add the permission Zone - DNS - Edit" in shown
     assert api.log.count("GET", "/dns_records") == api.log.count("GET", "/usage") == 1
+
+
+def test_what_is_to_become_of_an_old_providers_records_is_said_in_the_inventory(api: Twin, tmp_path: Path) -> None:
+    api.zone("example.com").create({"type": "A", "name": "mail.example.com", "content": "192.0.2.9", "ttl": 300})
+    code, shown = preflight(tmp_path, TOKEN)
+    assert code != 0 and "MS-DNS-034" in shown and "dns_foreign" in shown
+    code, shown = preflight(tmp_path, TOKEN, None, "-e", '{"dns_foreign": {"example.com": {"other": "replace"}}}')
+    assert code == 0, shown
 
 
 def test_without_a_zone_at_cloudflare_nothing_is_asked_there(api: Twin, tmp_path: Path) -> None:
