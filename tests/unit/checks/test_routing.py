@@ -164,6 +164,18 @@ def test_an_open_click_is_no_failure() -> None:
     assert "waiting for a click: you@gmail.com" in waiting.observed
 
 
+def test_nothing_is_expected_at_a_witness_who_has_not_clicked() -> None:
+    def waiting(w: Routed) -> None:
+        w.facts_with(destinations={**w.facts.routing[ME].destinations, WITNESS: ""})
+        w.rule(f"probe@{ME}", enabled=False)
+        w.data(SENT)["results"]["routed"].update(code=550, text="550 5.1.1 Address does not exist")
+
+    findings = broken(waiting)
+    finding = next(f for f in findings if f.id == "R9")
+    assert finding.verdict == "na" and WITNESS in finding.observed
+    assert exit_code(findings) == 0
+
+
 def test_a_policy_written_by_another_product_is_found_by_what_it_does() -> None:
     findings = broken(
         lambda w: w.publish(f"_dmarc.{ME}", "TXT", "v=DMARC1; p=reject; np=reject; rua=mailto:a@b.example")

@@ -34,7 +34,7 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _spf(case, domain)
         yield _senders(case, domain)
         yield _roles(case, domain)
-        yield _arrives(case, domain)
+        yield _arrives(case, domain, told)
 
 
 def _on(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
@@ -219,7 +219,7 @@ def _roles(case: Case, domain: RoutingPlan) -> Finding:
     )
 
 
-def _arrives(case: Case, domain: RoutingPlan) -> Finding:
+def _arrives(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
     needs: Tuple[str, ...] = tuple(f"{check}@{domain.name}" for check in ("R1", "R2", "R3"))
     expected = "accepted by the service's host and found in the destination's mailbox"
     route = case.view.canary_route(domain)
@@ -228,6 +228,8 @@ def _arrives(case: Case, domain: RoutingPlan) -> Finding:
     if not case.watched:
         return case.unknown("R9", domain.name, NO_OUTSIDE, expected=expected, matters=False)
     address, canary = route
+    if told is not None and not _confirmed(told, canary.address):
+        return case.na("R9", domain.name, f"waiting for a click: {canary.address}")
     sent, box = case.seen(ids.routed(domain.name)), case.seen(ids.routed_mailbox(domain.name))
     if sent is None or not sent.ok:
         return case.unknown("R9", domain.name, case.why_not(sent, ids.routed(domain.name)), requires=needs)
