@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,6 +31,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailPlan
 
 FORMAT = 1
+#: What would steer a terminal: values and comments of records are anybody's words.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 WORDS = {PASS: "PASS", WARN: "WARN", FAIL: "FAIL", UNKNOWN: "UNKNOWN", NA: "N/A"}
 BROKEN = "the run itself broke"
 OUTCOMES = {
@@ -183,36 +186,34 @@ def text(report: Mapping[str, Any], width: int = 110) -> str:
         lines += ["", f"PASS     {' · '.join(passed)}  (checks passed, by area)"]
     if report["counts"][NA]:
         lines.append(f"N/A      {report['counts'][NA]}")
-    return "\n".join(lines)
+    return _CONTROL.sub("�", "\n".join(lines))
 
 
 def _entry(row: Mapping[str, Any], width: int) -> List[str]:
     lines = [f"{WORDS[row['verdict']]:<8} {row['id']:<4} {row['scope']}: {row['title']}"]
     for label, key in (("seen", "observed"), ("want", "expected"), ("fix", "fix")):
         if row[key]:
-            lines += textwrap.wrap(
-                f"{label}: {row[key]}",
-                width,
-                initial_indent=" " * 14,
-                subsequent_indent=" " * 20,
-                break_long_words=False,
-            )
+            lines += _folded(f"{label}: {row[key]}", width, 20)
     lines += [f"{'':14}| {line}"[:width] for line in row["evidence"][:6]]
     return lines
 
 
+def _folded(words: str, width: int, indent: int) -> List[str]:
+    """A text below an entry; indent: of its further lines."""
+    return textwrap.wrap(words, width, initial_indent=" " * 14, subsequent_indent=" " * indent, break_long_words=False)
+
+
 def _unknowns(rows: Sequence[Mapping[str, Any]], width: int) -> List[str]:
     """Unknowns in groups: those that follow from one failure together, the others by what is in the way."""
-    groups: Dict[Tuple[str, ...], List[str]] = {}
+    groups: Dict[Tuple[str, str], List[str]] = {}
     for row in rows:
         if row["verdict"] == UNKNOWN:
             why = f"not judged, because of {', '.join(row['because'])}" if row["because"] else row["observed"]
             weight = "" if row["matters"] or row["because"] else " (does not decide the outcome)"
-            groups.setdefault((f"{why}{weight}",), []).append(f"{row['id']} {row['scope']}")
+            fix = "" if row["because"] else row["fix"]
+            groups.setdefault((f"{why}{weight}", fix), []).append(f"{row['id']} {row['scope']}")
     lines: List[str] = []
-    for (why,), members in groups.items():
-        lines += ["", f"UNKNOWN  {why}"[: width * 2]]
-        lines += textwrap.wrap(
-            ", ".join(members), width, initial_indent=" " * 14, subsequent_indent=" " * 14, break_long_words=False
-        )
+    for (why, fix), members in groups.items():
+        lines += ["", f"UNKNOWN  {why}"[: width * 2], *_folded(", ".join(members), width, 14)]
+        lines += _folded(f"fix: {fix}", width, 20) if fix else []
     return lines

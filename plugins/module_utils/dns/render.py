@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import List, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, without_ownership
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def line(record: Have) -> str:
     """One record: ``name. ttl IN TYPE data ; comment``. Of the tags those that only repeat the mark are left out."""
     tags = ", ".join(without_ownership(record.tags))
     remarks = [r for r in ("proxied" if record.proxied else "", record.comment, tags and f"tags {tags}") if r]
-    tail = " ; " + " | ".join(" ".join(r.split()) for r in remarks) if remarks else ""
+    # Anybody's words: they stay in their line and do not steer a terminal.
+    tail = " ; " + " | ".join(" ".join(_CONTROL.sub(" ", r).split()) for r in remarks) if remarks else ""
     return f"{record.name}. {record.ttl} IN {record.type} {rdata.presentation(record.type, record.content)}{tail}"
 
 

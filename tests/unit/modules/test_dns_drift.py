@@ -245,6 +245,19 @@ def test_ds_without_key(world: World) -> None:
     assert world.trouble() == {f"Z4 {ZONE}": "fail"}
 
 
+def test_another_delegation_does_not_explain_what_is_wrong_at_the_providers_own_servers(world: World) -> None:
+    """The parent leads elsewhere; a DS stayed behind, and one of the provider's servers has another address."""
+    world.parent.table[(ZONE, "NS")] = ["ada.ns.cloudflare.com.", "bob.ns.cloudflare.com.", "eve.ns.example.net."]
+    world.parent.table[(ZONE, "DS")] = ["1 13 2 " + "ab" * 32]
+    world.servers["127.0.0.3"].zones[ZONE][(HOST, "A")] = ["198.18.1.99"]
+    assert world.trouble() == {
+        f"Z3 {ZONE}": "fail",
+        f"Z4 {ZONE}": "fail",
+        f"S1 {HOST}/A": "fail",
+        f"S2 {ZONE}/eve.ns.example.net": "unknown",
+    }
+
+
 def test_a_parent_that_is_silent_leaves_the_rest(world: World) -> None:
     world.parent.refuse = (ZONE,)
     found = world.trouble()
@@ -361,6 +374,21 @@ def test_drift_is_said_with_what_where_and_fix(world: World) -> None:
     assert f"FAIL     R2   {ZONE}/MX: The record is as planned" in text
     for part in (f"seen: 20 {HOST} (TTL 3600)", f"want: 10 {HOST} (TTL 3600)", "fix: Run playbooks/dns.yml", "exit 1"):
         assert part in text, part
+
+
+def test_what_cannot_be_compared_is_said_with_its_fix(world: World) -> None:
+    text = reports.text(report(world, hosts=world.hosts(secret=None)))
+    assert "UNKNOWN  no token is given [MS-DNS-093]\n" in text and "fix: Give it in hosts[].secret." in text
+
+
+def test_anybodys_words_do_not_steer_the_terminal(world: World) -> None:
+    mark = "mailstead:mailstead:x"
+    for comment, content in (("\x1b[31m red", "v=DMARC1; p=none"), (mark, "\x1b]0;title\x07")):
+        data = {"type": "TXT", "name": f"_dmarc.{ZONE}", "content": rdata.txt_quote(content), "comment": comment}
+        world.api("POST", "/dns_records", data)
+    found = report(world)
+    assert found["exit_code"] == 1 and r"\u001b" in json.dumps(found)
+    assert all(char == "\n" or char.isprintable() for char in reports.text(found))
 
 
 def test_the_page_shows_the_three_views(world: World) -> None:

@@ -88,10 +88,14 @@ BY_ID: Dict[str, Check] = {c.id: c for c in CHECKS}
 
 
 def finding(id: str, zone: str, scope: str, verdict: str, observed: str = "", **more: object) -> Finding:
-    """A finding about something of a zone; more: fields of Finding. needs beyond the catalogue's go into ``requires``."""
+    """A finding about something of a zone; more: fields of Finding. needs beyond the catalogue's go into ``requires``.
+
+    alone (in more): nothing else explains it, whatever the catalogue needs.
+    """
     check = BY_ID[id]
     own = more.pop("requires", ())
     assert isinstance(own, tuple)
+    needs = () if more.pop("alone", False) else check.needs
     return Finding(
         id=id,
         title=check.title,
@@ -100,7 +104,7 @@ def finding(id: str, zone: str, scope: str, verdict: str, observed: str = "", **
         observed=observed,
         rule=check.rule,
         severity=check.severity,
-        requires=(*(f"{need}@{zone}" for need in check.needs), *own),
+        requires=(*(f"{need}@{zone}" for need in needs), *own),
         area=AREAS[id[0]],
         **more,  # type: ignore[arg-type]
     )

@@ -71,6 +71,7 @@ def _server(sheet: Sheet, server: ServerView) -> None:
             expected=expected,
             evidence=columns([(server.label, server.error)]),
             fix=fix,
+            alone=server.provider,
         )
     elif server.obstacle == NO_ROUTE and any(s.healthy for s in twins):
         sheet.add("S2", scope, NA, f"this host cannot reach it ({server.error}); another address of the server answers")
@@ -115,10 +116,13 @@ def _record_set(sheet: Sheet, healthy: Sequence[ServerView], question: Question)
         sheet.add("S1", scope, UNKNOWN, text, evidence=evidence, fix="Run again; see S2 for the servers themselves.")
         return
     wrong: Dict[str, List[str]] = {}
+    alone = False
     for server, answer in judged:
         difference = _difference(view, server, answer, question)
         if difference:
             wrong.setdefault(difference, []).append(server.label)
+            # Where the parent leads does not explain what the provider's own servers say.
+            alone = alone or server.provider
     wanted = ", ".join(shortened(v) for v in sorted(expected(view, question))) or "no such record"
     if not wrong:
         sheet.add("S1", scope, PASS, f"{len(judged)} of {len(healthy)} servers: {wanted}", evidence=evidence)
@@ -129,7 +133,7 @@ def _record_set(sheet: Sheet, healthy: Sequence[ServerView], question: Question)
         "provider with what the server has, and mend its transfer or take it out of the delegation."
     )
     text = "; ".join(f"{_named(labels, len(judged))} {difference}" for difference, labels in wrong.items())
-    sheet.add("S1", scope, verdict, text, expected=wanted, evidence=evidence, fix=fix)
+    sheet.add("S1", scope, verdict, text, expected=wanted, evidence=evidence, fix=fix, alone=alone)
 
 
 def _named(labels: Sequence[str], total: int) -> str:

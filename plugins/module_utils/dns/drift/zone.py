@@ -141,7 +141,8 @@ def _dnssec(sheet: Sheet) -> None:
         return
     if not good:
         text = f"none of the parent's DS records fits a key of the zone: validating resolvers answer SERVFAIL ({'; '.join(lost)})"
-        sheet.add("Z4", view.zone, FAIL, text, expected=expected, evidence=evidence, fix=fix)
+        # The domain is dark wherever its name servers are: most likely it moved, and this DS stayed behind.
+        sheet.add("Z4", view.zone, FAIL, text, expected=expected, evidence=evidence, fix=fix, alone=True)
     elif bare:
         text = f"the key behind the DS is missing on {', '.join(bare)}"
         sheet.add(
