@@ -361,15 +361,19 @@ def check_token(token: str) -> str:
 
 
 def _retry_after(answer: Answer) -> float:
-    """Seconds until the next attempt (RFC 9110 §10.2.3: seconds or a date)."""
+    """Seconds until the next attempt (RFC 9110 §10.2.3: seconds, or a date by the server's clock)."""
     text = answer.headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isdecimal():
         return max(1.0, float(text))
+    until, now = _moment(text), _moment(answer.headers.get("date", ""))
+    return 30.0 if until is None else max(1.0, until - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> Optional[float]:
     try:
-        moment = email.utils.parsedate_to_datetime(text)
+        return email.utils.parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError):
-        return 30.0
-    return max(1.0, moment.timestamp() - time.time())
+        return None
 
 
 def _whole(value: Any, default: int) -> int:

@@ -616,10 +616,23 @@ def test_an_answer_that_echoes_the_token_does_not_get_it_into_a_message() -> Non
 
 @pytest.mark.parametrize(
     ("value", "low", "high"),
-    [("5", 5, 5), ("0", 1, 1), ("", 30, 30), ("soon", 30, 30), ("Fri, 01 Jan 2021 00:00:00 GMT", 1, 1)],
+    [
+        ("5", 5, 5),
+        ("0", 1, 1),
+        ("", 30, 30),
+        ("soon", 30, 30),
+        ("\u00b2", 30, 30),
+        ("Fri, 01 Jan 2021 00:00:00 GMT", 1, 1),
+    ],
 )
 def test_retry_after_in_all_its_forms(value: str, low: float, high: float) -> None:
     assert low <= client_module._retry_after(Answer(429, {"retry-after": value})) <= high
+
+
+def test_a_date_to_retry_after_is_read_by_the_servers_clock() -> None:
+    """Ours may be wrong by years."""
+    headers = {"date": "Fri, 01 Jan 2021 00:00:00 GMT", "retry-after": "Fri, 01 Jan 2021 00:01:30 GMT"}
+    assert client_module._retry_after(Answer(429, headers)) == 90
 
 
 def test_a_list_of_more_than_one_page_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
