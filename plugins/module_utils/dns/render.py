@@ -14,12 +14,16 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+def one_line(words: str) -> str:
+    """Anybody's words (a comment, say) within a line, where they do not steer a terminal."""
+    return " ".join(_CONTROL.sub(" ", words).split())
+
+
 def line(record: Have) -> str:
     """One record: ``name. ttl IN TYPE data ; comment``. Of the tags those that only repeat the mark are left out."""
     tags = ", ".join(without_ownership(record.tags))
     remarks = [r for r in ("proxied" if record.proxied else "", record.comment, tags and f"tags {tags}") if r]
-    # Anybody's words: they stay in their line and do not steer a terminal.
-    tail = " ; " + " | ".join(" ".join(_CONTROL.sub(" ", r).split()) for r in remarks) if remarks else ""
+    tail = " ; " + " | ".join(one_line(r) for r in remarks) if remarks else ""
     return f"{record.name}. {record.ttl} IN {record.type} {rdata.presentation(record.type, record.content)}{tail}"
 
 

@@ -15,7 +15,7 @@ from typing import Dict, List, Sequence, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import kind_of
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, ZoneDiff, without_ownership
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import sort_key
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.render import one_line, sort_key
 
 #: Widest column of names; longer ones push their line to the right.
 NAME_WIDTH = 32
@@ -57,7 +57,7 @@ def _line(record: Have, zone: str, instance: str, note: str, width: int) -> str:
     tags = ", ".join(without_ownership(record.tags))
     own = note or (mark.role if mark is not None else "")
     remarks: List[str] = [own, "proxied" if record.proxied else "", words, f"tags {tags}" if tags else ""]
-    tail = " | ".join(" ".join(r.split()) for r in remarks if r)
+    tail = " | ".join(one_line(r) for r in remarks if r)
     head = f"{_name(record, zone):<{width}} {record.ttl:>5} {record.type:<5} {_data(record)}"
     return f"{head}  ; {tail}" if tail else head
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import render
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.engine import diff
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
@@ -50,6 +51,12 @@ def test_master_file_lines_in_columns_with_the_reason_of_each_change() -> None:
         "-old                 3600 A     192.0.2.8  ; - host: no longer wanted",
         "+mail                3600 A     192.0.2.1  ; ~ host: was 192.0.2.9; moved | do not touch",
     ]
+
+
+def test_comments_are_anybodys_words_and_steer_nothing() -> None:
+    have = [Have(f"x.{ZONE}", "A", "192.0.2.9", 300, "1", "two\nlines \x1b[31mred\x9b")]
+    assert shown([], have)["before"].splitlines() == ["x   300 A     192.0.2.9  ; two lines [31mred"]
+    assert render.line(have[0]) == f"x.{ZONE}. 300 IN A 192.0.2.9 ; two lines [31mred"
 
 
 def test_a_change_of_nothing_but_the_mark_shows() -> None:
