@@ -463,6 +463,14 @@ def test_a_refusal_without_a_pointer_names_the_records_it_may_mean() -> None:
         assert fails(bench, wants).problems[0].where.endswith(where)
 
 
+def test_a_token_that_ends_on_the_way_names_no_record() -> None:
+    bench = Bench()
+    bench.twin.faults.add(Fault("status", method="POST", status=403))
+    error = fails(bench, mail_set())
+    assert isinstance(error, ApplyError) and error.problems[0].where == f"zone {ZONE} (nothing was applied)"
+    assert codes(error) == ["MS-CF-001"] and bench.records() == []
+
+
 @pytest.mark.parametrize("duplicate_code", [81057, 81058])
 def test_somebody_else_was_quicker(duplicate_code: int) -> None:
     """Between our list and our batch another run published the same records, or deleted one we wanted to change."""
