@@ -129,7 +129,7 @@ def conflict(wanted: Wanted, live: Sequence[str]) -> str:
             f"_dmarc.{wanted.domain} has {' and '.join(repr(t) for t in different)}; Cloudflare writes {SERVICE_POLICY!r} "
             "there, and replaces yours or leaves two records that count as none"
         )
-    if wanted.dmarc and tags(wanted.dmarc) != ours and not live:
+    if wanted.dmarc and tags(wanted.dmarc) != ours:
         return f"_dmarc.{wanted.domain} is to be {wanted.dmarc!r}; Cloudflare writes {SERVICE_POLICY!r} there and keeps it locked"
     return ""
 

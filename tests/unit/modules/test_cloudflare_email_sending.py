@@ -20,7 +20,7 @@ from tests.unit.modules.documentation import assert_documented
 from tests.unit.plugins.modules import Answer, run_module
 
 SCOPES = ["Zone:Read", "DNS:Read", "Email Sending:Edit"]
-ZONES = ["example.com", "example.org", "deep.example.com"]
+ZONES = ["example.com", "example.org", "zeta.example.com"]
 NARROW = "n" * 40
 REPORTING = "v=DMARC1; p=reject; rua=mailto:d@example.com"
 
@@ -85,9 +85,9 @@ def test_check_then_onboard_then_nothing(run: Run) -> None:
 
 
 def test_the_closest_zone_is_meant_unless_another_is_named(run: Run) -> None:
-    run("a.deep.example.com", {"name": "b.deep.example.com", "zone": "example.com"})
-    assert [e["name"] for e in run.twin.email("deep.example.com").sending] == ["a.deep.example.com"]
-    assert [e["name"] for e in run.twin.email("example.com").sending] == ["b.deep.example.com"]
+    run("a.zeta.example.com", {"name": "b.zeta.example.com", "zone": "example.com"})
+    assert [e["name"] for e in run.twin.email("zeta.example.com").sending] == ["a.zeta.example.com"]
+    assert [e["name"] for e in run.twin.email("example.com").sending] == ["b.zeta.example.com"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,7 @@ def test_the_closest_zone_is_meant_unless_another_is_named(run: Run) -> None:
         ("v=DMARC1; p=none", None, "replaces yours"),
         ("v=DMARC1; p=none", "v=DMARC1; p=none", "replaces yours"),
         ("", REPORTING, "keeps it locked"),
+        ("v=DMARC1; p=reject", REPORTING, "keeps it locked"),
     ],
 )
 def test_another_policy_is_not_put_at_risk(run: Run, present: str, wanted: str | None, words: str) -> None:

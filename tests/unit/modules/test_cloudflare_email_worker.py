@@ -224,6 +224,9 @@ def test_hostnames_are_attached_moved_and_detached(run: Run) -> None:
 
 def test_a_hostname_of_another_worker_is_not_taken(run: Run) -> None:
     run(worker("theirs", hostnames=["www.example.com"]), instance="other")
+    run(worker("mine", hostnames=["own.example.com"]))
+    assert leads(run) == {"www.example.com": "theirs", "own.example.com": "mine"}
+    run({"name": "mine", "state": "absent"})
     taken = worker("ours", hostnames=["www.example.com"])
     refused = run(taken)
     assert codes(refused) == ["MS-CW-008"] and run.twin.worker("ours") is None
