@@ -87,7 +87,7 @@ class CloudflareProvider:
         if change is not None:
             where = f"{where}: {change.record.type} {change.record.name} ({change.action} {change.record.content!r})"
         elif refusal.status in (401, 403):
-            where = f"{where} (nothing was applied)"
+            where = f"{where} (nothing of this request was applied)"
         elif len(batch) > 1:
             where = f"{where} (one of {len(batch)} changes: {_some(batch)}; none of them was applied)"
         if not refusal.codes & api.STALE_CODES:

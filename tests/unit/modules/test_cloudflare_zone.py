@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost impor
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_zone
 
 from lab.twins.cloudflare import Twin, TwinConfig
+from lab.twins.cloudflare.config import Fault
 from lab.twins.cloudflare.server import Running
 from tests.unit.cloudflare.support import TOKEN, mail_set
 from tests.unit.dns.authority import Authority
@@ -65,7 +70,7 @@ class Run:
 
 @pytest.fixture(name="run")
 def fixture_run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    data = {"zones": [{"name": z} for z in ZONES], "tokens": [{"token": TOKEN}]}
+    data = {"zones": [{"name": z, "record_quota": 1000} for z in ZONES], "tokens": [{"token": TOKEN}]}
     twin = Twin(TwinConfig.from_data(data))
     with Running(twin, ["127.0.0.1:0"]) as server:
         yield Run(twin, server.urls[0] + "/client/v4", capsys)
@@ -172,6 +177,43 @@ def test_what_was_written_before_a_failure_is_reported(run: Run) -> None:
     one = run(zones=[run.zone("example.com")])
     assert (one["failed"], one["changed"], one["changes"]) == (True, False, [])
     assert one["problems"][0]["code"] == "MS-CF-007"
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2])
+def test_a_process_killed_between_two_writes_is_taken_up_by_the_next(run: Run, tmp_path: Path, skip: int) -> None:
+    zone = {"name": "example.com", "records": rows("example.com")}
+    zone["records"] += [
+        {"name": f"h{n}.example.com", "type": "A", "content": "198.18.1.10", "phase": "address", "role": "host"}
+        for n in range(500)
+    ]
+    kept = tmp_path / "dns"
+    arguments = {"api_token": TOKEN, "base_url": run.url, "zones": [zone], "snapshots": str(kept)}
+    (tmp_path / "arguments").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    run.twin.faults.add(Fault("delay", method="POST", path="/batch", skip=skip, seconds=1.0))
+    with subprocess.Popen(
+        [sys.executable, cloudflare_zone.__file__, str(tmp_path / "arguments")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        deadline = time.monotonic() + 30
+        while run.twin.faults.pending and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        assert TOKEN.encode() not in process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL
+    # The request under way is served all the same: nobody can take it back.
+    written = 200 * (skip + 1)
+    while len(run.twin.zone("example.com").snapshot()) < min(written, len(zone["records"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    point = history.points(str(kept), "example.com")
+    assert [len(history.load(p.path).changes) for p in point] == [len(zone["records"])]
+    rest = run(zones=[zone], snapshots=str(kept))
+    assert len(rest["changes"]) == max(0, len(zone["records"]) - written)
+    assert not run(zones=[zone])["changed"]
+    run(zones=[zone], undo=point[0].taken, snapshots=str(kept), allow=["delete_limit", "last_mx"])
+    assert not run.twin.zone("example.com").snapshot()
 
 
 def test_changed_means_that_this_run_changed_something(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
