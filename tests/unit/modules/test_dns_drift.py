@@ -262,6 +262,7 @@ def test_a_parent_that_is_silent_leaves_the_rest(world: World) -> None:
     world.parent.refuse = (ZONE,)
     found = world.trouble()
     assert found == {f"Z3 {ZONE}": "unknown", f"Z4 {ZONE}": "unknown"}
+    assert all(f["fix"] for f in world.drift().data["findings"] if f["verdict"] == "unknown")
 
 
 def test_a_provider_that_cannot_be_asked_leaves_the_rest(world: World) -> None:

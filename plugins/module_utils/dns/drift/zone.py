@@ -14,6 +14,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.drift.views im
 
 #: What providers call a zone that they serve; an empty status is one they do not tell.
 ACTIVE = ("active",)
+REACH = "See whether this host may ask name servers (port 53)."
 
 
 def compare_zone(sheet: Sheet) -> None:
@@ -66,16 +67,10 @@ def _delegation(sheet: Sheet) -> None:
         text = f"it is not delegated: the nearest zone is {at.cut}"
         sheet.add("Z3", view.zone, FAIL, text, expected=expected, evidence=evidence, fix=fix)
     elif at.error:
-        sheet.add(
-            "Z3",
-            view.zone,
-            UNKNOWN,
-            at.error,
-            expected=expected,
-            fix="See whether this host may ask name servers (port 53).",
-        )
+        sheet.add("Z3", view.zone, UNKNOWN, at.error, expected=expected, fix=REACH)
     elif not own:
-        sheet.add("Z3", view.zone, UNKNOWN, "no name server told the zone's own NS records", evidence=evidence)
+        text = "no name server told the zone's own NS records"
+        sheet.add("Z3", view.zone, UNKNOWN, text, evidence=evidence, fix=REACH)
     elif at.ns != own:
         text = f"the parent names {_names(at.ns)}"
         sheet.add("Z3", view.zone, FAIL, text, expected=f"{expected} ({source})", evidence=evidence, fix=fix)
@@ -127,7 +122,8 @@ def _dnssec(sheet: Sheet) -> None:
     evidence = columns([*rows, *((s.label, f"{len(s.keys)} DNSKEY") for s in healthy)])
     fix = "At the registrar, remove the DS record that has no key, or set the one that the provider shows for the zone."
     if at.error or (not healthy and at.ds):
-        sheet.add("Z4", view.zone, UNKNOWN, at.error or "no name server told the zone's keys", evidence=evidence)
+        text = at.error or "no name server told the zone's keys"
+        sheet.add("Z4", view.zone, UNKNOWN, text, evidence=evidence, fix=REACH)
         return
     if not at.ds:
         _unsigned(sheet, keys, evidence)
