@@ -631,6 +631,14 @@ CHECKS: Tuple[Check, ...] = (
         "the purpose",
         ("R1", "R2", "R3"),
     ),
+    Check(
+        "R10",
+        "routing.sts",
+        "The MTA-STS policy is announced and served",
+        "no announcement, no policy, or one that does not cover the MX: fail",
+        "RFC 8461 §3.1, §3.3",
+        ("E1",),
+    ),
 )
 
 BY_ID: Dict[str, Check] = {c.id: c for c in CHECKS}

@@ -117,11 +117,15 @@ class _Planner:
             self.domain_on_controller(here, domain)
         for routed in self.view.routed:
             self.routed_mailbox(here, routed)
+            if routed.mta_sts != "off":
+                host = f"mta-sts.{routed.name}"
+                url = f"https://{host}/.well-known/mta-sts.txt"
+                self.add(here, ids.policy(routed.name), "https", url=url, addresses=[host])
 
     def routed_mailbox(self, here: str, domain: RoutingPlan) -> None:
         """The witness to whom an address of the domain is forwarded."""
         route = self.view.canary_route(domain)
-        if route is None or not self.view.vantages.outside:
+        if route is None or not self.view.vantages.outside or self.view.awaited(domain, route[1].address):
             return
         canary = route[1]
         self.add(
@@ -137,7 +141,7 @@ class _Planner:
         """A stranger's message to an address that is forwarded to a witness."""
         route = self.view.canary_route(domain)
         hosts = [r.content.rsplit(" ", 1)[-1] for r in domain.keeps if r.type == "MX"]
-        if route is None or not hosts:
+        if route is None or not hosts or self.view.awaited(domain, route[1].address):
             return
         self.add(
             vantage,

@@ -93,6 +93,11 @@ class View:
                     return rule.address or f"canary@{domain.name}", canary
         return None
 
+    def awaited(self, domain: RoutingPlan, destination: str) -> bool:
+        """Whether the service is known to wait for the destination's owner. Where nothing was told it is not."""
+        told = self.facts.routing.get(domain.name)
+        return told is not None and not any(same(a, destination) and when for a, when in told.destinations.items())
+
     def home(self, host: str) -> HomePlan:
         return next(h for h in self.plan.homes if h.host == host)
 

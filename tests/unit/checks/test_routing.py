@@ -65,6 +65,19 @@ class Routed(World):
         theirs = [r.content for r in kept(routed, self.facts) if (r.name, r.type) == (name, rtype) and not r.deferred]
         return sorted([*super().records(name, rtype), *theirs])
 
+    def _https(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
+        if ME not in args["url"]:
+            return super()._https(args, vantage)
+        body = "version: STSv1\r\nmode: enforce\r\nmx: *.mx.cloudflare.net\r\nmax_age: 86400\r\n"
+        return {
+            "url": args["url"],
+            "connect": "open",
+            "tls_error": "",
+            "status": 200,
+            "type": "text/plain",
+            "body": body,
+        }
+
     def facts_with(self, **changes: Any) -> None:
         self.facts = Facts(routing={ME: dataclasses.replace(self.facts.routing[ME], **changes)})
 
@@ -154,7 +167,7 @@ def test_a_check_notices_what_it_is_for(check: str, verdict: str, change: Break)
 
 def test_every_check_of_routing_gives_its_worst_verdict() -> None:
     shown = {(c, v) for c, v, _b in CASES}
-    assert [c.id for c in CHECKS if c.area == "Email Routing" and (c.id, c.severity) not in shown] == []
+    assert [c.id for c in CHECKS if c.area == "Email Routing" and (c.id, c.severity) not in shown] == ["R10"]
 
 
 def test_an_open_click_is_no_failure() -> None:
@@ -201,6 +214,14 @@ def test_without_a_witness_or_an_outside_it_stays_open() -> None:
     assert exit_code(Routed(plan(DOMAIN, hosts={})).judge()) == 0
 
 
+def test_nothing_is_sent_to_a_witness_who_has_not_confirmed() -> None:
+    of = plan()
+    waiting = dataclasses.replace(told(of), destinations=dict.fromkeys(of.routing[0].destinations, ""))
+    world = Routed(of, Facts(routing={ME: waiting}))
+    assert not {SENT, BOX} & {p["id"] for found in world.probes.values() for p in found}
+    assert verdicts(world.judge(), "R9") == {"na"} and exit_code(world.judge()) == 0
+
+
 def test_the_probe_goes_to_the_services_hosts_and_is_looked_for_at_the_witness() -> None:
     probes = {p["id"]: (v, p) for v, found in Routed().probes.items() for p in found}
     vantage, sent = probes[SENT]
@@ -210,6 +231,40 @@ def test_the_probe_goes_to_the_services_hosts_and_is_looked_for_at_the_witness()
     assert vantage == "localhost" and box["args"]["imap"]["host"] == "mx.strict.example.org"
     assert box["args"]["tokens"]["routed"] == sent["args"]["messages"][0]["token"]
     assert box["args"]["imap"]["secret"] in secret_references(plan())
+
+
+STS = {**DOMAIN, "mta_sts": "enforce"}
+POLICY = f"https.mta-sts/{ME}"
+
+
+def policed() -> Routed:
+    return Routed(plan(STS))
+
+
+def test_a_policy_that_is_announced_and_served() -> None:
+    assert verdicts(policed().judge(), "R10") == {"pass"} and verdicts(Routed().judge(), "R10") == {"na"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.publish(f"_mta-sts.{ME}", "CNAME"),
+        lambda w: w.data(POLICY).update(status=404),
+        lambda w: w.data(POLICY).update(tls_error="expired"),
+        lambda w: w.data(POLICY).update(body="version: STSv1\nmode: testing\nmx: *.mx.cloudflare.net\n"),
+        lambda w: w.data(POLICY).update(body="version: STSv1\nmode: enforce\nmx: mail.example.net\n"),
+    ],
+)
+def test_a_policy_that_senders_cannot_follow(change: Break) -> None:
+    world = policed()
+    change(world)
+    assert verdicts(world.judge(), "R10") == {"fail"}
+
+
+def test_a_policy_that_was_not_looked_for() -> None:
+    world = policed()
+    world.lose(POLICY)
+    assert verdicts(world.judge(), "R10") == {"unknown"}
 
 
 def test_a_witness_behind_the_catch_all() -> None:

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_OUTSIDE, Case, first_txt
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dns import mx_hosts
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.spf import planned as planned_spf
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import same
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.tls import name_matches
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import SpfError, parse, spf_records
+from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import parse_policy
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import RoutingPlan, RulePlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import RoutingFacts, kept
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import POLICIES
@@ -34,7 +35,8 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _spf(case, domain)
         yield _senders(case, domain)
         yield _roles(case, domain)
-        yield _arrives(case, domain, told)
+        yield _arrives(case, domain)
+        yield _policy(case, domain)
 
 
 def _on(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
@@ -83,7 +85,7 @@ def _rules(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Fin
     trouble: List[str] = []
     waiting: List[str] = []
     for rule in wanted:
-        pending = rule.action == "forward" and not _confirmed(told, rule.target)
+        pending = rule.action == "forward" and case.view.awaited(domain, rule.target)
         (waiting if pending else trouble).extend(_difference(rule, present.get(rule.address)))
     verdict = "fail" if trouble else "warn" if waiting else "pass"
     fix = (
@@ -99,10 +101,6 @@ def _rules(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Fin
         fix=fix,
         requires=needs,
     )
-
-
-def _confirmed(told: RoutingFacts, destination: str) -> bool:
-    return any(same(destination, address) and when for address, when in told.destinations.items())
 
 
 def _difference(wanted: RulePlan, found: Optional[RulePlan]) -> List[str]:
@@ -123,7 +121,7 @@ def _effect(rule: RulePlan) -> str:
 def _destinations(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
     if told is None:
         return case.unknown("R4", domain.name, NOT_READ, matters=False)
-    pending = [d for d in domain.destinations if not _confirmed(told, d)]
+    pending = [d for d in domain.destinations if case.view.awaited(domain, d)]
     return case.finding(
         "R4",
         domain.name,
@@ -219,7 +217,7 @@ def _roles(case: Case, domain: RoutingPlan) -> Finding:
     )
 
 
-def _arrives(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> Finding:
+def _arrives(case: Case, domain: RoutingPlan) -> Finding:
     needs: Tuple[str, ...] = tuple(f"{check}@{domain.name}" for check in ("R1", "R2", "R3"))
     expected = "accepted by the service's host and found in the destination's mailbox"
     route = case.view.canary_route(domain)
@@ -228,7 +226,7 @@ def _arrives(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> F
     if not case.watched:
         return case.unknown("R9", domain.name, NO_OUTSIDE, expected=expected, matters=False)
     address, canary = route
-    if told is not None and not _confirmed(told, canary.address):
+    if case.view.awaited(domain, canary.address):
         return case.na("R9", domain.name, f"waiting for a click: {canary.address}")
     sent, box = case.seen(ids.routed(domain.name)), case.seen(ids.routed_mailbox(domain.name))
     if sent is None or not sent.ok:
@@ -259,3 +257,40 @@ def _arrives(case: Case, domain: RoutingPlan, told: Optional[RoutingFacts]) -> F
         fix="the message was taken for spam at the destination",
         requires=needs,
     )
+
+
+def _policy(case: Case, domain: RoutingPlan) -> Finding:
+    """The announcement is an alias of the service's own; the policy is a Worker's answer."""
+    if domain.mta_sts == "off":
+        return case.na("R10", domain.name, "mta_sts is off in the intent")
+    name, probe = f"_mta-sts.{domain.name}", ids.policy(domain.name)
+    needs = case.zone_needs(name)
+    expected = f"mode {domain.mta_sts}, every MX covered"
+    found, seen = case.published(name, "CNAME"), case.seen(probe)
+    if not found.known or seen is None or not seen.ok:
+        why = case.why_not(seen, probe) if found.known else found.why
+        return case.unknown("R10", domain.name, why, expected=expected, requires=needs)
+    wanted = [r.content for r in case.view.records(name, "CNAME")]
+    trouble = [] if list(found.values) == wanted else [f"{name} is {' '.join(found.values) or 'missing'}"]
+    trouble += _served(domain, seen.data)
+    return case.finding(
+        "R10",
+        domain.name,
+        "fail" if trouble else "pass",
+        "; ".join(trouble) or "announced and served",
+        expected=expected,
+        evidence=(*found.evidence(), *str(seen.data.get("body", "")).splitlines()[:8]),
+        fix=f"{RUN}: it attaches the Worker to mta-sts.{domain.name}; its certificate can take some minutes",
+        requires=needs,
+    )
+
+
+def _served(domain: RoutingPlan, data: Mapping[str, Any]) -> List[str]:
+    if data["connect"] != "open" or data["tls_error"] or data["status"] != 200:
+        return [f"the policy is not served: {data['tls_error'] or data['status'] or data['connect']}"]
+    fields, patterns = parse_policy(str(data["body"]))
+    hosts = [r.content.rsplit(" ", 1)[-1] for r in domain.keeps if r.type == "MX"]
+    trouble = [f"{h} is not covered" for h in hosts if not any(name_matches(p, h) for p in patterns)]
+    if fields.get("mode") != domain.mta_sts:
+        trouble.append(f"its mode is {fields.get('mode') or 'missing'}")
+    return trouble
