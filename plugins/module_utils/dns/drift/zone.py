@@ -164,6 +164,7 @@ def _unsigned(sheet: Sheet, keys: FrozenSet[str], evidence: Tuple[str, ...]) -> 
         return
     text = "the zone is signed, but the parent has no DS: nobody validates it"
     fix = (
-        "Set the DS record at the registrar (playbooks/dns.yml and the provider show it); TLSA records count only then."
+        "Set the DS record at the registrar: for a zone at Cloudflare the module cloudflare_dnssec shows it, for another its "
+        "name server does. TLSA records count only then."
     )
     sheet.add("Z4", view.zone, WARN, text, expected="a DS at the parent", evidence=evidence, fix=fix)
