@@ -75,9 +75,11 @@ def read_wanted(address: str, name: str, host: str) -> PtrWanted:
     problems: List[Problem] = []
     parsed = ""
     try:
-        ip = ipaddress.ip_address(address.strip())
+        # A scope (%eth0) means something on one host only.
+        ip = ipaddress.ip_address(address.strip().replace("%", "%%"))
         parsed = str(ip)
-        if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+        mapped = isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None
+        if mapped or ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
             fix = "Use the address the host sends mail from."
             problems.append(Problem("MS-PTR-001", where, f"{parsed} is no address that others could look up", fix))
     except ValueError:

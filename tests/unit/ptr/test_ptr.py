@@ -209,6 +209,8 @@ def test_wanted_records_are_canonical() -> None:
         ("mail.example.com", "mail.example.com"),
         ("127.0.0.1", "mail.example.com"),
         ("fe80::1", "mail.example.com"),
+        ("2001:db8::1%eth0", "mail.example.com"),
+        ("::ffff:198.18.1.10", "mail.example.com"),
         ("198.18.1.10", "198.18.1.10"),
         ("198.18.1.10", "localhost"),
         ("198.18.1.10", "."),
