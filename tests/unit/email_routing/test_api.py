@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_the_only_account_of_the_token() -> None:
     assert api.only_account(world.client()) == account(world)
     assert codes(lambda: api.only_account(world.client("x" * 40))) == ["MS-CF-002"]
     for result in ("[]", '[{"account": {}}]', '[{"account": {"id": "a"}}, {"account": {"id": "b"}}]'):
-        assert codes(lambda result=result: api.only_account(answering(result))) == ["MS-ER-015"]
+        assert codes(functools.partial(api.only_account, answering(result))) == ["MS-ER-015"]
 
 
 def test_answers_without_their_shape_are_told() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.email_routing import words
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.provider import Limits, Zone
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing import api, keeping, words
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.export import to_intent, to_mapping
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.model import (
     Destination,
@@ -18,9 +19,13 @@ from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.mode
     Settings,
     Wanted,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.places import Place
 from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.rules import Context, diff
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.cloudflare.support import ZONE as APEX
+from tests.unit.email_routing.world import World
 
 ZONE = "example.me"
 MINE = "mailstead:mailstead"
@@ -104,27 +109,33 @@ def test_what_has_no_words_stays_and_is_noted() -> None:
     assert (found.changes, found.problems) == ((), ())
 
 
+EFFECTS = st.sampled_from([("forward", YOU), ("forward", NEW), ("worker", "alerts"), ("drop", "")])
+
+
+def rule(address: str, effect: tuple[str, str], enabled: bool, name: str, number: int) -> Rule:
+    """A rule as the service can have it: none is in force whose destination is not verified."""
+    return Rule(address, effect[0], effect[1], enabled and effect[1] != NEW, name, number % 4, f"id {number}")
+
+
 RULES = st.lists(
     st.builds(
-        lambda local, domain, what, enabled, name, priority, number: Rule(
-            f"{local}@{domain}", *what, enabled and what != ("forward", NEW), name, priority, f"id {number}"
-        ),
-        st.sampled_from(["hi", "Old", "a.b", "shop+x", "no", "0123"]),
-        st.sampled_from([ZONE, f"lists.{ZONE}"]),
-        st.sampled_from([("forward", YOU), ("forward", NEW), ("worker", "alerts"), ("drop", "")]),
+        rule,
+        st.sampled_from([f"{n}@{d}" for n in ("hi", "Old", "a.b", "no", "0123") for d in (ZONE, f"lists.{ZONE}")]),
+        EFFECTS,
         st.booleans(),
         st.sampled_from([MINE, f"{MINE} by the sea", "by hand", "", "mailstead:other x", f"{MINE} ünï: [cödé] #1"]),
-        st.integers(0, 3),
-        st.integers(),
+        st.integers(1, 10**6),
     ),
     max_size=6,
     unique_by=lambda r: r.address.lower(),
 )
 CATCH_ALLS = st.builds(
-    lambda what, enabled, name: Rule("", *what, enabled and what != ("forward", NEW), name, id="catch-all"),
-    st.sampled_from([("forward", YOU), ("forward", NEW), ("worker", "alerts"), ("drop", "")]),
+    rule,
+    st.just(""),
+    EFFECTS,
     st.booleans(),
     st.sampled_from(["", MINE, f"{MINE} rest", "by hand"]),
+    st.just(0),
 )
 
 
@@ -134,3 +145,24 @@ def test_any_account_comes_back_without_a_change(rules: list[Rule], catch_all: R
     mapping = yaml.safe_load(yaml.safe_dump(to_mapping(to_intent(ZONE, ON, have, DESTINATIONS))))
     found = applied(mapping, have)
     assert (found.changes, found.problems) == ((), ())
+
+
+def test_an_account_at_the_service_comes_back_without_a_change() -> None:
+    world = World(destinations=[YOU])
+    world.twin.add_destination(NEW, verified=False)
+    email = world.twin.email(APEX)
+    email.enable()
+    email.add_rule(f"hi@{APEX}", "forward", YOU, name="by hand")
+    email.add_rule(f"off@{APEX}", "forward", YOU, enabled=False)
+    email.add_rule(f"later@{APEX}", "forward", NEW, enabled=False)
+    email.add_rule(f"old@{APEX}", "drop", "")
+    client, zone = world.client(), world.twin.zone(APEX).zone
+    account = world.twin.config.account.id
+    rules, _ids = api.list_rules(client, account, {})
+    settings = api.read_settings(client, zone.zone_id, APEX)
+    mapping = to_mapping(to_intent(APEX, settings, rules, api.list_destinations(client, account)))
+    assert len(mapping[0]["inbound"]["addresses"]) == 4
+    place = Place(APEX, Zone(zone.zone_id, APEX, Limits(200)), account)
+    wanted, problems = words.read_rules(APEX, mapping[0]["inbound"]["addresses"])
+    (task,) = keeping.plan(client, [keeping.Wish(place, tuple(wanted))], keeping.Choices())
+    assert not problems and task.diff.changes == () and [w.destination for w in task.diff.waiting] == [NEW]
