@@ -8,13 +8,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import yaml
 from ansible_collections.mailstead.stack.plugins.filter import plan as plan_filters
 from ansible_collections.mailstead.stack.plugins.filter import routing as filters
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.export import to_intent, to_mapping
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.model import (
+    Destination,
+    Rule,
+    Settings,
+    Wanted,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.rules import Context, diff
+from ansible_collections.mailstead.stack.plugins.module_utils.email_routing.words import read_rules, read_value
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.examples import DOMAIN_A, DOMAIN_B, plan_b, raw
 
@@ -181,3 +193,39 @@ def test_an_account_as_inventory() -> None:
     plan = build_plan(read_intent(raw(domains, hosts={}), profiles=profiles()))
     assert {r.dmarc.policy for r in plan.routing} == {"none"}
     assert filters.routing_hosts(to_data(plan))[0]["rules"][1]["rules"] == {f"hi@lists.{ME}": {"forward": YOU}}
+
+
+TARGETS = [("forward", "a@mail.example"), ("forward", "b@mail.example"), ("worker", "w"), ("drop", "")]
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> tuple[list[Rule], list[Destination]]:
+    """Rules of a zone as somebody made them by hand or a run of ours left them, and which mailboxes have agreed."""
+    rules = []
+    for number, local in enumerate(draw(st.lists(st.sampled_from(["hi", "a+b", "o'neil", "x_1", ""]), unique=True))):
+        action, target = draw(st.sampled_from(TARGETS))
+        name = draw(st.sampled_from(["", "by hand", "mailstead:mailstead", "mailstead:mailstead a shop"]))
+        address = f"{local}@{ME}" if local else ""
+        rules.append(Rule(address, action, target, draw(st.booleans()), name, id=str(number)))
+    agreed = draw(st.sets(st.sampled_from(["a@mail.example", "b@mail.example"])))
+    return rules, [Destination(a, "1", "2026-11-20T10:00:00Z" if a in agreed else "") for _x, a in TARGETS[:2]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(accounts())
+def test_an_imported_account_wants_nothing_written(account: tuple[list[Rule], list[Destination]]) -> None:
+    rules, destinations = account
+    state = Settings(enabled=True, status="ready", subaddressing=True, wizard_skipped=False)
+    found = to_mapping(to_intent(ME, state, rules, destinations))
+    written = yaml.safe_load(yaml.safe_dump(filters.routing_inventory(found, [{"name": ME, "enabled": True}])))
+    plan = to_data(build_plan(read_intent(raw(written, hosts={}), profiles=profiles())))
+    (row,) = filters.routing_hosts(plan)[0]["rules"]
+    wanted, problems = read_rules(ME, row["rules"])
+    if "catch_all" in row:
+        caught = read_value("", row["catch_all"], "catch-all")
+        assert isinstance(caught, Wanted)
+        wanted.append(caught)
+    verified = frozenset(d.address for d in destinations if d.verified)
+    context = Context("mailstead", (ME,), frozenset({ME}), verified)
+    changes = diff(wanted, rules, context)
+    assert not problems and changes.problems == () and changes.changes == ()
