@@ -54,8 +54,8 @@ class Rule:
 
     @property
     def unset(self) -> bool:
-        """The catch-all nobody has configured: every domain has one, disabled."""
-        return not self.address and not self.enabled and self.action == "drop" and not self.name
+        """The catch-all nobody has configured, or that somebody has switched off again: it does nothing, whatever its name."""
+        return not (self.address or self.enabled or self.name.startswith(f"{MARK}:")) and self.action == "drop"
 
     @property
     def text(self) -> str:

@@ -220,6 +220,14 @@ def test_a_rule_of_wrangler_that_does_what_is_wanted_is_satisfied_even_when_adop
     assert (found.changes, found.satisfied) == ((), 1)
 
 
+def test_a_catch_all_that_somebody_switched_off_is_nobodys() -> None:
+    idle = dataclasses.replace(UNSET, name="by hand")
+    assert one(diff([want("")], [idle], CONTEXT))[0] == "update" and diff([], [idle], CONTEXT).changes == ()
+    # Another installation may have its reasons.
+    other = dataclasses.replace(UNSET, name="mailstead:other")
+    assert code(diff([want("")], [other], CONTEXT)) == "MS-ER-004"
+
+
 def test_the_catch_all_is_configured_in_place_and_set_back_when_no_longer_wanted() -> None:
     found = diff([want("")], [UNSET], CONTEXT)
     assert one(found)[0] == "update" and found.changes[0].rule.id == "catch-all"
