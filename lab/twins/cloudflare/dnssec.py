@@ -71,7 +71,8 @@ class Dnssec:
         return out
 
     def change(self, body: Any, now: str, key: Key) -> None:
-        """PATCH. Enabling gives ``pending`` until the registrar has the DS; a second enabling changes nothing."""
+        """PATCH. Enabling gives ``pending`` until the registrar has the DS, disabling ``pending-disabled`` as long as it has
+        it; the same again changes nothing."""
         if not isinstance(body, dict):
             raise errors.invalid_body("An object is expected.")
         for name, value in body.items():
@@ -84,8 +85,9 @@ class Dnssec:
                 raise errors.invalid_body(f"{name} must be true or false.", f"/{name}")
         if body.get("status") == "active" and self.status in ("disabled", "pending-disabled"):
             self.status, self.key = "pending", key if self.status == "disabled" else self.key or key
-        elif body.get("status") == "disabled":
-            self.status = "disabled"
+        elif body.get("status") == "disabled" and self.status != "pending-disabled":
+            # Of an active zone the registrar still has the DS (documentation, DNSSEC states).
+            self.status = "pending-disabled" if self.status == "active" else "disabled"
         self.multi_signer = body.get("dnssec_multi_signer", self.multi_signer)
         self.presigned = body.get("dnssec_presigned", self.presigned)
         self.use_nsec3 = body.get("dnssec_use_nsec3", self.use_nsec3)

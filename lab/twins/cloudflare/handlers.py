@@ -194,7 +194,7 @@ class Handlers(Access):
         return envelope(self._state(request, zone_id, "DNS:Edit").change_dnssec(request.body).to_json())
 
     def _delete_dnssec(self, request: Request, zone_id: str) -> Response:
-        self._state(request, zone_id, "DNS:Edit").change_dnssec({"status": "disabled"})
+        self._state(request, zone_id, "DNS:Edit").set_dnssec("disabled")
         return envelope("")
 
     def _zone_keys(self, request: Request, zone_id: str) -> Response:

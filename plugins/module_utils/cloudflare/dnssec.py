@@ -166,9 +166,10 @@ def change(wanted: Wanted, state: State) -> Dict[str, Any]:
 
 def predicted(state: State, body: Mapping[str, Any]) -> State:
     """The state after the body was sent. The DS of a key that does not exist yet cannot be predicted."""
-    status = {"active": "pending", "disabled": "disabled"}.get(str(body.get("status")), state.status)
+    disabled = "pending-disabled" if state.status == "active" else "disabled"
+    status = {"active": "pending", "disabled": disabled}.get(str(body.get("status")), state.status)
     flags = {ours: bool(body.get(theirs, state.flags[ours])) for ours, theirs in FLAGS.items()}
-    return State(status, flags, state.key if SIGNED[status] else None, state.owner)
+    return State(status, flags, None if status == "disabled" else state.key, state.owner)
 
 
 def settings(state: State) -> Dict[str, Any]:

@@ -123,7 +123,9 @@ def test_a_published_ds_stops_disabling() -> None:
     assert runs.refused(*wishes, parent=lambda _zone: (OLD_DS,), allow=("unknown_ds",)) == ["MS-CF-020"] * 2
     runs.plan(*wishes, parent=lambda _zone: (OLD_DS,), allow=("published_ds",))
     assert len(runs.notes) == 2 and OLD_DS in runs.notes[0] and "published_ds is allowed" in runs.notes[0]
-    assert runs.apply() == [] and runs.bench.twin.zone(ZONE).dnssec.status == "disabled"
+    predicted = [task.after for task in runs.tasks]
+    assert runs.apply() == [] and runs.bench.twin.zone(ZONE).dnssec.status == "pending-disabled"
+    assert [task.after for task in runs.tasks] == predicted
 
 
 def test_a_parent_that_cannot_be_asked_stops_disabling() -> None:
@@ -138,7 +140,10 @@ def test_a_parent_that_cannot_be_asked_stops_disabling() -> None:
 def test_a_parent_without_ds_lets_it_happen() -> None:
     runs = Runs({ZONE: "active"})
     (task,) = runs.plan(Wanted(ZONE, signed=False), parent=lambda _zone: ())
-    assert task.parent == () and task.after.key is None and runs.apply() == [] and runs.notes == []
+    assert task.parent == () and runs.apply() == [] and runs.notes == []
+    runs = Runs({ZONE: "pending"})
+    (task,) = runs.plan(Wanted(ZONE, signed=False), parent=lambda _zone: ())
+    assert (task.after.status, task.after.key) == ("disabled", None)
 
 
 def test_one_mistake_stops_all_zones() -> None:
