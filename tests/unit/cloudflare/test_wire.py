@@ -103,6 +103,11 @@ def test_the_end_of_proxying_brings_a_time_to_live() -> None:
     assert (entry["proxied"], entry["ttl"]) == (False, 3600)
 
 
+def test_a_proxied_record_is_put_back_with_the_time_to_live_that_goes_with_it() -> None:
+    entry = wire.batch_body([Change("create", None, record("a.example.com", proxied=True), "")])["posts"][0]
+    assert (entry["proxied"], entry["ttl"]) == (True, 1)
+
+
 def create(name: str, phase: str, content: str = "192.0.2.1") -> Change:
     return Change("create", None, record(name, content), "", phase)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import dns.flags
+import dns.message
+import dns.query
 import dns.rcode
 import dns.resolver
 import pytest
@@ -48,6 +51,21 @@ def test_every_type_is_recognised_in_a_real_answer(record: Have) -> None:
     with served() as server:
         question = (record.name, record.type)
         assert record.content in gate.ask_server("127.0.0.1", question, server.port, 2.0).values
+
+
+def test_no_server_is_asked_to_ask_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver in between would remember that a record is missing."""
+    sent: list[dns.message.Message] = []
+    really = dns.query.udp_with_fallback
+
+    def send(query: dns.message.Message, *args: Any, **more: Any) -> Any:
+        sent.append(query)
+        return really(query, *args, **more)
+
+    monkeypatch.setattr(dns.query, "udp_with_fallback", send)
+    with served() as server:
+        assert gate.ask_server("127.0.0.1", (HOST, "A"), server.port).values
+    assert [bool(query.flags & dns.flags.RD) for query in sent] == [False]
 
 
 def test_names_that_nobody_would_want_are_read_all_the_same() -> None:

@@ -88,6 +88,14 @@ def test_each_guard_refuses_and_can_be_overridden(guard: str, wants: list[Want],
     assert GUARDS[guard] not in codes(diff(wants, have, allow=(guard,), **limits))
 
 
+def test_the_share_of_deletions_is_looked_at_from_ten_records_on() -> None:
+    have = [ours(f"h{n}.example.com", "A", "192.0.2.1") for n in range(10)]
+    wants = [want(h.name, h.type, h.content) for h in have]
+    assert codes(diff(wants[3:], have)) == [] and codes(diff(wants[4:], have)) == ["MS-DNS-020"]
+    assert codes(diff(wants[4:], have, max_delete_percent=40)) == []
+    assert codes(diff(wants[9:], have[:9])) == []
+
+
 def test_replacements_do_not_count_as_deletions() -> None:
     have = [ours(f"h{n}.example.com", "CNAME", "x.example.net") for n in range(12)]
     wants = [want(f"h{n}.example.com", "A", "192.0.2.1") for n in range(12)]

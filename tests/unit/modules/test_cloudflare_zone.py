@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.mailstead.stack.plugins.module_utils import dns as dns_package
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import gate, history, spf_lookup
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
@@ -283,6 +284,10 @@ def test_the_gate_asks_the_zones_name_servers(run: Run, monkeypatch: pytest.Monk
     }
     # Given by id, the zone's name servers cost one request.
     assert result["requests"] == 3
+    # A token for DNS alone is not told: the delegation says the same.
+    monkeypatch.setattr(gate, "name_servers", lambda name: ("bob.ns.cloudflare.com",) if name == "example.com" else ())
+    monkeypatch.setattr(CloudflareProvider, "identify", lambda _self, zone: zone)
+    assert run(zones=[zone], wait_authoritative=True, wait_roles=roles)["servers_asked"] == 1
     monkeypatch.setattr(gate, "ask_server", lambda _a, _q: gate.Seen())
     late = run(zones=[zone], wait_authoritative=True, wait_deadline=0, wait_roles=roles)
     assert late["problems"][0]["code"] == "MS-DNS-040"
