@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from typing import Any
 
+import jsonschema
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.codes import CODES
@@ -252,6 +253,18 @@ def test_the_schema_knows_the_words_of_providers() -> None:
     inbound_words = json_schema(profiles())["properties"]["mail_domains"]["items"]["anyOf"][1]["properties"]["inbound"]
     assert {"addresses", "catch_all", "leaving", "workers"} <= set(inbound_words["anyOf"][1]["properties"])
     assert "cloudflare_email_routing" in str(inbound_words)
+
+
+def test_example_b_and_its_variants_fit_the_schema() -> None:
+    more = inbound(
+        addresses={"hi": {"forward": "a@b.example", "tag": "x", "priority": 1}, "w": {"worker": "w"}},
+        workers={"w": {"template": "filter", "settings": {"forward": ["a@b.example"]}}},
+        leaving="*.old.example",
+    )
+    for domain in (DOMAIN_B, {**DOMAIN_B, **more, "also_send_via": ["cloudflare_email_sending"]}):
+        jsonschema.validate({"mail_domains": [domain]}, json_schema(profiles()))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"mail_domains": [{**DOMAIN_B, "inbound": {"adresses": {}}}]}, json_schema(profiles()))
 
 
 JUNK = st.recursive(

@@ -93,7 +93,7 @@ WORKERS = {"alert-handler": {"template": "filter", "settings": {"forward": [YOU]
 def run(root: Path, playbook: str, text: str, *args: str) -> tuple[int, str]:
     inventory = write_inventory(root, text, operator=OPERATOR, vault={"vault_cloudflare": TOKEN}, hosts=HOSTS)
     # The name servers of the real world are not asked from a test.
-    skipped = ("-e", json.dumps({"__delegation_zones": {"results": []}, "mailstead_dns_history": str(root / "dns")}))
+    skipped = ("-e", json.dumps({"__delegation_zones": {"results": []}, "dns_history": str(root / "dns")}))
     done = ansible_playbook(inventory, playbook, *skipped, *args)
     shown = output(done)
     assert TOKEN not in shown
@@ -150,6 +150,24 @@ def test_the_records_around_it_and_what_the_checks_are_told(api: Twin, tmp_path:
     assert [r[2].split(" ")[1] for r in facts["records"] if r[1] == "MX"] == [
         f"route{n}.mx.cloudflare.net" for n in (1, 2, 3)
     ]
+
+
+def test_coming_from_another_provider_and_leaving_again(api: Twin, tmp_path: Path) -> None:
+    rest = tmp_path / "rest.yml"
+    rest.write_text(REST.format(root=ROOT, out=tmp_path / "facts.json"), encoding="utf-8")
+    send = {"provider": "cloudflare_email_sending", "send_as": ["hi"]}
+    data = yaml.safe_load(domains(send, workers=WORKERS, leaving="*.mail.icloud.com"))
+    data["mail_domains"][0]["mta_sts"] = "enforce"
+    api.zone(ME).create({"type": "MX", "name": ME, "content": "mx01.mail.icloud.com", "priority": 10, "ttl": 300})
+    for state in ("present", "absent"):
+        data["mail_domains"][0]["state"] = state
+        for playbook in ("playbooks/email_routing_service.yml", str(rest)):
+            code, shown = run(tmp_path, playbook, yaml.safe_dump(data))
+            assert code == 0, shown
+        mail = api.email(ME)
+        assert mail.settings["enabled"] is (state == "present") and bool(mail.rules) is (state == "present")
+        assert [d["name"] for d in mail.sending] == [ME] * (state == "present")
+    assert "mx01.mail.icloud.com" not in str([vars(r) for r in api.zone(ME).records])
 
 
 def test_an_account_made_by_hand_is_imported_and_applies_without_a_change(api: Twin, tmp_path: Path) -> None:
