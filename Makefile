@@ -47,8 +47,9 @@ unit: setup-test ## Unit and contract tests only
 lint: setup-test ## Linters and type checks, warnings are errors
 	@tools/lint.sh
 
-molecule: setup-test ## The whole path: create, converge, idempotence, check, verify, destroy
+molecule: setup-test ## Each system: create, converge, idempotence, check, verify, destroy
 	@molecule test --scenario-name self_hosted
+	@molecule test --scenario-name email_routing
 
 bench-dns: setup ## Measure the keeping of DNS records against other tools, side by side
 	@$(PY) -m bench.dns
