@@ -14,7 +14,8 @@ CODES: Dict[str, str] = {
     "MS-DNS-004": "A phase, a time to live or a role is out of range. Phases are listed in the module's documentation.",
     "MS-DNS-005": "The value of a record was not known when it was to be published (a key or certificate that does not exist yet). "
     "Run the earlier steps first.",
-    "MS-DNS-006": "The ownership mark does not fit into the record comment. Shorten the instance's name.",
+    "MS-DNS-006": "The ownership mark cannot be written: the instance or a role is empty, holds a blank, or is too long for a "
+    "record comment. Use letters, digits and hyphens, and short names.",
     "MS-DNS-007": "One record is wanted twice with different times to live or phases.",
     "MS-DNS-010": "Guard cname_conflict: a CNAME would share its name with other data (RFC 1034 §3.6.2).",
     "MS-DNS-011": "Guard delegation: the name lies at or below a delegation (NS), where this zone is not asked.",

@@ -182,11 +182,11 @@ def test_what_was_written_before_a_failure_is_reported(run: Run) -> None:
 
 @pytest.mark.parametrize("skip", [0, 1, 2])
 def test_a_process_killed_between_two_writes_is_taken_up_by_the_next(run: Run, tmp_path: Path, skip: int) -> None:
-    zone = {"name": "example.com", "records": rows("example.com")}
-    zone["records"] += [
+    hosts = [
         {"name": f"h{n}.example.com", "type": "A", "content": "198.18.1.10", "phase": "address", "role": "host"}
         for n in range(500)
     ]
+    zone: dict[str, Any] = {"name": "example.com", "records": rows("example.com") + hosts}
     kept = tmp_path / "dns"
     arguments = {"api_token": TOKEN, "base_url": run.url, "zones": [zone], "snapshots": str(kept)}
     (tmp_path / "arguments").write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
