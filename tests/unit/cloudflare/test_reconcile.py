@@ -467,7 +467,10 @@ def test_a_token_that_ends_on_the_way_names_no_record() -> None:
     bench = Bench()
     bench.twin.faults.add(Fault("status", method="POST", status=403))
     error = fails(bench, mail_set())
-    assert isinstance(error, ApplyError) and error.problems[0].where == f"zone {ZONE} (nothing of this request was applied)"
+    assert (
+        isinstance(error, ApplyError)
+        and error.problems[0].where == f"zone {ZONE} (nothing of this request was applied)"
+    )
     assert codes(error) == ["MS-CF-001"] and bench.records() == []
 
 
