@@ -211,6 +211,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module 
     client_spec,
     look_up_ahead,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.common.short_lived import short_lived
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import arguments
 
 
@@ -219,6 +220,7 @@ def argument_spec() -> Dict[str, Any]:
 
 
 def main() -> None:
+    short_lived()
     module = AnsibleModule(argument_spec=argument_spec(), required_by={"undo": ["snapshots"]}, supports_check_mode=True)
     first = None if all(zone["id"] for zone in module.params["zones"]) else look_up_ahead(module.params)
     # Loaded while the answer is on its way: a run that changes nothing consists of little else.

@@ -180,6 +180,7 @@ from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.short_lived import short_lived
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import arguments
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import module as zones
 from ansible_collections.mailstead.stack.plugins.module_utils.rfc2136.module import apex_aliases, server_spec
@@ -196,6 +197,7 @@ def argument_spec() -> Dict[str, Any]:
 
 
 def main() -> None:
+    short_lived()
     module = AnsibleModule(argument_spec=argument_spec(), required_by={"undo": ["snapshots"]}, supports_check_mode=True)
     if DNS_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=DNS_ERROR)

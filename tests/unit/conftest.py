@@ -20,3 +20,9 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     umask = os.umask(0o022)
     yield
     os.umask(umask)
+
+
+@pytest.fixture(autouse=True)
+def _this_process_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are run in the process of the tests, which must go on looking for reference cycles."""
+    monkeypatch.setattr("gc.disable", lambda: None)
