@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
                 "facts": {"type": "dict", "default": {}},
                 "report_dir": {"type": "path", "default": "build/report"},
                 "labels": {"type": "list", "elements": "str", "default": []},
+                "mail": {"type": "list", "elements": "dict", "default": []},
                 "fail": {"type": "bool", "default": True},
             }
         )
@@ -49,7 +50,7 @@ class ActionModule(ActionBase):
             plan = from_data(MailPlan, plain(args["plan"]))
             seen = [observation_from(o) for o in flatten(plain(args["observations"]))]
             findings = judge(plan, seen, facts_from(plain(args["facts"])), now)
-            report = reports.build(plan, findings, labels, now)
+            report = reports.build(plan, findings, labels, now, plain(args["mail"]))
         except Exception as error:
             # Whatever broke, the report says so: an old report must not be taken for this run's.
             report = reports.broken(f"{type(error).__name__}: {error}", labels, now)

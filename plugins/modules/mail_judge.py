@@ -43,6 +43,13 @@ options:
     type: list
     elements: str
     default: []
+  mail:
+    description:
+      - What became of the mail that Email Routing took, for the report; of each zone the C(statistics) that
+        M(mailstead.stack.cloudflare_email_routing_info) returns.
+    type: list
+    elements: dict
+    default: []
   fail:
     description: Whether the task fails when the exit code is not 0. A run that could not be judged always fails.
     type: bool

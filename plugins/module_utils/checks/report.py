@@ -70,10 +70,20 @@ class Kind:
 VERIFY = Kind("Verify", OUTCOMES, AREAS)
 
 
-def build(plan: MailPlan, findings: Sequence[Finding], labels: Iterable[str], now: float) -> Dict[str, Any]:
-    """The report of a verification as JSON types. labels: what ran in place of a real part, shown in every output."""
+def build(
+    plan: MailPlan,
+    findings: Sequence[Finding],
+    labels: Iterable[str],
+    now: float,
+    mail: Sequence[Mapping[str, Any]] = (),
+) -> Dict[str, Any]:
+    """The report of a verification as JSON types. labels: what ran in place of a real part, shown in every output.
+
+    mail: what became of the mail that Email Routing took, one for each zone, as cloudflare_email_routing_info returns it.
+    """
     domains = [_path(plan, d, findings) for d in plan.domains]
-    return {**assemble(VERIFY, [d["name"] for d in domains], findings, labels, now), "domains": domains}
+    names = [d["name"] for d in domains] + [r.unicode_name or r.name for r in plan.routing]
+    return {**assemble(VERIFY, names, findings, labels, now), "domains": domains, "mail": [dict(m) for m in mail]}
 
 
 def assemble(
@@ -186,7 +196,14 @@ def text(report: Mapping[str, Any], width: int = 110) -> str:
         lines += ["", f"PASS     {' · '.join(passed)}  (checks passed, by area)"]
     if report["counts"][NA]:
         lines.append(f"N/A      {report['counts'][NA]}")
+    lines += [_mail(one) for one in report.get("mail", ())]
     return _CONTROL.sub("�", "\n".join(lines))
+
+
+def _mail(statistics: Mapping[str, Any]) -> str:
+    """One line on the mail of a zone."""
+    shown = ", ".join(f"{count} {outcome}" for outcome, count in statistics["counts"].items() if count)
+    return f"MAIL     {statistics['zone']}, {statistics['since']} to {statistics['until']}: {shown or 'none'}"
 
 
 def _entry(row: Mapping[str, Any], width: int) -> List[str]:

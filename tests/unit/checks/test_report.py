@@ -23,6 +23,7 @@ from ansible_collections.mailstead.stack.plugins.plugin_utils import report_file
 
 from tests.unit.checks.test_root_causes import no_ptr, open_relay
 from tests.unit.checks.world import DOMAIN, NOW, RUN, V4, World, facts, healthy, plan
+from tests.unit.docs.test_email_routing_page import example
 from tests.unit.plugins.playbook import ansible_playbook, output
 
 LABEL = "mail server: a stand-in <ran>"
@@ -120,6 +121,20 @@ def test_the_page_shows_every_finding_and_escapes_what_servers_said() -> None:
     for finding in report["findings"]:
         assert finding["title"] in text
         assert finding["scope"] in text
+
+
+def test_what_became_of_mail_stands_in_every_form_of_the_report() -> None:
+    world = healthy()
+    mail = json.loads(json.dumps([example()]))
+    report = reports.build(world.plan, world.judge(), (), NOW, mail)
+    assert json.loads(json.dumps(report))["mail"] == mail
+    words = ", ".join(f"{count} {outcome}" for outcome, count in mail[0]["counts"].items() if count)
+    assert f"MAIL     example.org, {mail[0]['since']} to {mail[0]['until']}: {words}" in reports.text(report)
+    shown = report_files.html(report)
+    assert "What became of the mail" in shown and "<svg" in shown and "hi@example.org" in shown
+    nothing = {**mail[0], "total": 0, "counts": dict.fromkeys(mail[0]["counts"], 0)}
+    assert reports.text(reports.build(world.plan, (), (), NOW, [nothing])).endswith(": none")
+    assert "What became of the mail" not in report_files.html(report_of(world))
 
 
 def test_a_run_that_broke_says_so_in_all_forms() -> None:
