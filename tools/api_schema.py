@@ -48,6 +48,8 @@ PATHS = (
     "/accounts/{account_id}/cfd_tunnel",
     "/accounts/{account_id}/access/apps",
     "/accounts/{account_id}/access/service_tokens",
+    "/accounts/{account_id}/workers/domains",
+    "/accounts/{account_id}/workers/domains/{domain_id}",
     "/accounts/{account_id}/workers/scripts",
     "/accounts/{account_id}/workers/scripts/{script_name}",
     "/accounts/{account_id}/workers/scripts/{script_name}/settings",

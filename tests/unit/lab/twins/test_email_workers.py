@@ -113,3 +113,17 @@ def test_a_script_that_is_gone() -> None:
     for method, path in (("GET", SCRIPT), ("DELETE", SCRIPT), ("GET", f"{SCRIPT}/settings")):
         answer = api.at(method, path)
         assert (answer.status, codes(answer)) == (404, [10007])
+
+
+def test_a_hostname_leads_to_a_script_until_it_is_taken_away() -> None:
+    api = mail()
+    upload(api)
+    wanted = {"hostname": "mta-sts.example.com", "service": "filter", "zone_id": "", "environment": "production"}
+    made = api.ok("PUT", "{a}/workers/domains", wanted)
+    assert (made["hostname"], made["service"], made["zone_name"]) == ("mta-sts.example.com", "filter", "example.com")
+    assert api.ok("GET", "{a}/workers/domains") == [made]
+    assert codes(api.at("PUT", "{a}/workers/domains", {**wanted, "hostname": "mta-sts.example.invalid"})) == [100116]
+    assert codes(api.at("PUT", "{a}/workers/domains", {**wanted, "service": "nobody"})) == [10007]
+    api.ok("DELETE", f"{{a}}/workers/domains/{made['id']}")
+    assert api.ok("GET", "{a}/workers/domains") == []
+    assert codes(api.at("DELETE", f"{{a}}/workers/domains/{made['id']}")) == [100114]
