@@ -107,6 +107,8 @@ class Material:
         self.rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.ed25519 = ed25519.Ed25519PrivateKey.generate()
         self._tls = ec.generate_private_key(ec.SECP256R1())
+        # One moment for all: a certificate that is put back has to end when it ended before.
+        self._now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._write("dkim_ed.pem", _pem(self.ed25519))
         self._write("tls.key", _pem(self._tls))
         self.certificate(days=30)
@@ -119,15 +121,14 @@ class Material:
     def certificate(self, days: int) -> None:
         """Write a self-signed certificate that is valid until ``days`` from now (or expired, when negative)."""
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example.com")])
-        now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name)
             .public_key(self._tls.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=10))
-            .not_valid_after(now + datetime.timedelta(days=days))
+            .not_valid_before(self._now - datetime.timedelta(days=10))
+            .not_valid_after(self._now + datetime.timedelta(days=days))
             .add_extension(
                 x509.SubjectAlternativeName([x509.DNSName("mail.example.com"), x509.DNSName("mta-sts.example.com")]),
                 critical=False,
