@@ -10,7 +10,6 @@ outcome of a write raises UnclearError, after such a pause too: the caller has t
 
 from __future__ import annotations
 
-import email.utils
 import json
 import random
 import re
@@ -25,6 +24,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.http import
     Answer,
     Transport,
     TransportError,
+    retry_after,
 )
 
 JSON = "application/json"
@@ -32,6 +32,8 @@ READ_TRIES = 4
 #: Seconds one run waits for the rate limit altogether: a whole block, which lasts five minutes (documentation, API rate
 #: limits), and a little for what comes after it.
 RATE_BUDGET = 360.0
+#: Seconds to wait where the limit does not say how long.
+RATE_PAUSE = 30.0
 #: Most a single pause between repeated reads takes, in seconds.
 MAX_PAUSE = 8.0
 
@@ -258,7 +260,7 @@ class Client:
             answer = self._transport().request(method, path, {k: str(v) for k, v in query.items()}, headers, body)
             if answer.status != 429:
                 return answer
-            self._blocked(sent, _retry_after(answer), f"{method} {path}")
+            self._blocked(sent, retry_after(answer) or RATE_PAUSE, f"{method} {path}")
 
     def _pause_before(self, attempt: int) -> None:
         if attempt:
@@ -358,22 +360,6 @@ def check_token(token: str) -> str:
         what = "the token holds blanks, line ends or characters that no token has (still encrypted, or pasted with its label?)"
         raise MailsteadError.one("MS-CF-002", "api_token", what, fix)
     return text
-
-
-def _retry_after(answer: Answer) -> float:
-    """Seconds until the next attempt (RFC 9110 §10.2.3: seconds, or a date by the server's clock)."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return max(1.0, float(text))
-    until, now = _moment(text), _moment(answer.headers.get("date", ""))
-    return 30.0 if until is None else max(1.0, until - (time.time() if now is None else now))
-
-
-def _moment(text: str) -> Optional[float]:
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError):
-        return None
 
 
 def _whole(value: Any, default: int) -> int:

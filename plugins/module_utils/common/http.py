@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email.utils
 import http.client
 import ipaddress
 import select
 import socket
 import ssl
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Protocol, Union
@@ -144,6 +146,25 @@ def _hung_up(connection: http.client.HTTPConnection) -> bool:
     Noticed before sending, this is nothing; noticed afterwards, the outcome of a write would be unknown.
     """
     return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
+
+
+def retry_after(answer: Answer) -> Optional[float]:
+    """Seconds until the next attempt by Retry-After, at least 1; None without a usable one.
+
+    RFC 9110 §10.2.3: seconds, or a date, which is read by the server's clock.
+    """
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isdecimal():
+        return max(1.0, float(text))
+    until, now = _moment(text), _moment(answer.headers.get("date", ""))
+    return None if until is None else max(1.0, until - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> Optional[float]:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def check_base_url(url: str, code: str = "MS-CF-013", usual: str = DEFAULT_URL) -> str:

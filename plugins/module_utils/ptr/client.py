@@ -10,12 +10,10 @@ UnclearError: the caller has to read the state again before it goes on.
 
 from __future__ import annotations
 
-import email.utils
 import json
 import random
 import re
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
@@ -25,6 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.http import
     Answer,
     Transport,
     TransportError,
+    retry_after,
 )
 
 READ_TRIES = 4
@@ -252,15 +251,3 @@ def check_secret(text: str, option: str, fix: str) -> str:
         what = "it holds blanks, line ends or characters that none has (still encrypted, or pasted with its label?)"
         raise MailsteadError.one("MS-PTR-010", option, what, fix)
     return found
-
-
-def retry_after(answer: Answer) -> Optional[float]:
-    """Seconds until the next attempt by Retry-After (RFC 9110 §10.2.3: seconds or a date); None without a usable one."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return max(1.0, float(text))
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return max(1.0, moment.timestamp() - time.time())

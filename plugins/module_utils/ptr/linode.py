@@ -14,7 +14,7 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, retry_after
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.account import (
     Holding,
     Progress,
@@ -23,7 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.ptr.account import
     holds,
     mappings,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.ptr.client import Api, Client, Refusal, retry_after
+from ansible_collections.mailstead.stack.plugins.module_utils.ptr.client import Api, Client, Refusal
 
 URL = "https://api.linode.com/v4"
 #: Most entries of one page ("Pagination").

@@ -9,9 +9,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import codes as api_codes
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import Answer, TransportError
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import codes as dns_codes
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import (
     ZoneResult,
@@ -27,6 +31,7 @@ from lab.twins.cloudflare.faults import ConnectionDroppedError
 TOKEN = "t" * 40
 ZONE = "example.com"
 HOST = "mail.example.com"
+ZONES10 = [f"zone{n}.example" for n in range(10)]
 #: DER of an RSA-2048 public key before and after the modulus.
 RSA_HEAD = bytes.fromhex("30820122300d06092a864886f70d01010105000382010f003082010a0282010100")
 RSA_TAIL = bytes.fromhex("0203010001")
@@ -129,6 +134,9 @@ def want(name: str, rtype: str, content: str, phase: str = "delivery", role: str
     return Want(name, rtype, content, more.pop("ttl", 3600), phase, role or rtype.lower(), **more)
 
 
+ADDRESS = [want(HOST, "A", "198.18.1.10", "address", "host")]
+
+
 def mail_set(zone: str = ZONE) -> list[Want]:
     """A record set as the plan makes it: 28 records, every type and every form of value in use."""
     host = f"mail.{zone}"
@@ -165,3 +173,30 @@ def mail_set(zone: str = ZONE) -> list[Want]:
     silent = ("_submission", "_imap", "_pop3", "_pop3s", "_sieve", "_caldav")
     out += [want(f"{name}._tcp.{zone}", "SRV", "0 0 0 .", role="autoconfig") for name in silent]
     return out
+
+
+def kinds(bench: Bench) -> list[str]:
+    """The requests without ids: what they are, sorted (zones run in parallel)."""
+    return sorted(r.split(" ")[0] + " " + r.rsplit("/", 1)[-1] for r in bench.requests)
+
+
+def fails(bench: Bench, *args: Any, **kwargs: Any) -> MailsteadError:
+    with pytest.raises(MailsteadError) as caught:
+        bench.run(*args, **kwargs)
+    assert all(
+        p.code in {**dns_codes.CODES, **api_codes.CODES} and p.where and p.what and p.fix for p in caught.value.problems
+    )
+    assert TOKEN not in str(caught.value)
+    return caught.value
+
+
+def fails_for(bench: Bench, zone: str, *wants: Want, zone_id: str = "") -> MailsteadError:
+    """As fails, for a zone by name, which need not exist."""
+    bench.requests.clear()
+    with pytest.raises(MailsteadError) as caught:
+        reconcile(CloudflareProvider(bench.client()), [ZoneTask(zone, wants, zone_id)], Options())
+    return caught.value
+
+
+def codes(error: MailsteadError) -> list[str]:
+    return [p.code for p in error.problems]

@@ -15,9 +15,11 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.provider import CloudflareProvider
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.http import (
+    Answer,
     HttpTransport,
     TransportError,
     check_base_url,
+    retry_after,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile import ZoneTask, reconcile
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Options
@@ -214,3 +216,18 @@ def test_the_token_does_not_travel_in_clear_text(url: str) -> None:
 def test_plain_http_is_for_this_machine() -> None:
     for url in ("http://127.0.0.1:8080/client/v4/", "http://[::1]:1", "http://localhost:9", "https://api.example/v4"):
         assert check_base_url(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("5", 5.0), ("0", 1.0), ("Fri, 01 Jan 2021 00:00:00 GMT", 1.0), ("", None), ("soon", None), ("\u00b2", None)],
+)
+def test_retry_after_in_all_its_forms(value: str, seconds: float | None) -> None:
+    assert retry_after(Answer(429, {"retry-after": value})) == seconds
+    assert retry_after(Answer(429)) is None
+
+
+def test_a_date_to_retry_after_is_read_by_the_servers_clock() -> None:
+    """Ours may be wrong by years."""
+    headers = {"date": "Fri, 01 Jan 2021 00:00:00 GMT", "retry-after": "Fri, 01 Jan 2021 00:01:30 GMT"}
+    assert retry_after(Answer(429, headers)) == 90

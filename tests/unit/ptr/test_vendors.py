@@ -577,12 +577,6 @@ def test_values_from_vendors_are_taken_as_they_come() -> None:
     assert accounts.mappings({"a": 1}) == [] and accounts.mappings([{"a": 1}, 2]) == [{"a": 1}]
 
 
-def test_retry_after_in_all_its_forms() -> None:
-    for text, seconds in (("7", 7.0), ("0", 1.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0), ("soon", None), ("", None)):
-        assert client.retry_after(Answer(429, {"retry-after": text})) == seconds
-    assert client.retry_after(Answer(429)) is None
-
-
 def test_a_vendor_that_repeats_the_credential_does_not_make_it_known() -> None:
     bodies = {
         "hcloud": '{"error": {"code": "x", "message": "bad %s"}}',
