@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation of what the modules that keep zones have in common; the arguments are in module_utils/dns/module.py."""
+"""Documentation of what the modules that keep zones have in common; the arguments are in module_utils/dns/arguments.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 class ModuleDocFragment:
     """Zones, records, ownership, guards, stages, waiting."""
 
-    DOCUMENTATION = r"""
+    #: The option ``zones`` alone: also for a module that only compares.
+    ZONES = r"""
 options:
   zones:
     description: The zones and all the records wanted in them, those of later phases included.
@@ -113,6 +114,10 @@ options:
             type: str
             choices: [merge, adopt, replace, fail]
             default: fail
+"""
+
+    DOCUMENTATION = r"""
+options:
   through_phase:
     description:
       - Publish the records of the phases up to this one. Those of later phases are neither created nor deleted, and records

@@ -51,6 +51,7 @@ options:
 extends_documentation_fragment:
   - mailstead.stack.cloudflare
   - mailstead.stack.dns_zones
+  - mailstead.stack.dns_zones.zones
 seealso:
   - module: mailstead.stack.ptr_record
 """

@@ -40,6 +40,7 @@ notes:
 extends_documentation_fragment:
   - mailstead.stack.rfc2136
   - mailstead.stack.dns_zones
+  - mailstead.stack.dns_zones.zones
 seealso:
   - module: mailstead.stack.cloudflare_zone
   - module: mailstead.stack.ptr_record

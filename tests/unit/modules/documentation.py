@@ -19,14 +19,16 @@ def options_of(module: Any) -> dict[str, Any]:
     documented = yaml.safe_load(module.DOCUMENTATION)
     out: dict[str, Any] = {}
     for name in documented.get("extends_documentation_fragment", []):
-        fragment = importlib.import_module(f"{FRAGMENTS}.{name.rsplit('.', 1)[-1]}")
-        out.update(yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION)["options"])
+        file, _dot, part = name.removeprefix("mailstead.stack.").partition(".")
+        fragment = importlib.import_module(f"{FRAGMENTS}.{file}")
+        text = getattr(fragment.ModuleDocFragment, part.upper() or "DOCUMENTATION")
+        out.update(yaml.safe_load(text)["options"])
     return {**out, **documented.get("options", {})}
 
 
-def assert_documented(module: Any) -> None:
-    """Options and argument_spec() are the same in all that ansible-doc shows."""
-    _compare(options_of(module), module.argument_spec(), "")
+def assert_documented(module: Any, **more: dict[str, Any]) -> None:
+    """Options and argument_spec() are the same in all that ansible-doc shows; more: arguments of its action plugin."""
+    _compare(options_of(module), {**module.argument_spec(), **more}, "")
 
 
 def _compare(options: dict[str, Any], spec: dict[str, Any], where: str) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import dns.rcode
 import pytest
-import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailstead.stack.plugins.action import dns_drift as action
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import report as reports
@@ -33,6 +32,7 @@ from lab.twins.cloudflare.server import Running
 from tests.unit.checks.servers import LOOPBACK, Dns, dns_server
 from tests.unit.cloudflare.support import TOKEN, mail_set
 from tests.unit.dns.authority import Authority
+from tests.unit.modules.documentation import assert_documented
 from tests.unit.plugins.modules import Answer, run_module
 
 ZONE, OTHER = "example.com", "example.org"
@@ -468,16 +468,4 @@ def test_the_action_says_what_was_not_compared_and_what_broke(
 
 
 def test_documentation_and_argument_spec_agree() -> None:
-    documented = yaml.safe_load(dns_drift.DOCUMENTATION)["options"]
-    spec = {**dns_drift.argument_spec(), **action.REPORT_SPEC}
-    _agree(documented, spec)
-
-
-def _agree(documented: dict[str, Any], spec: dict[str, Any]) -> None:
-    assert set(documented) == set(spec)
-    for name, option in documented.items():
-        for key in ("type", "default", "elements", "choices"):
-            assert option.get(key) == spec[name].get(key), (name, key)
-        assert option.get("required", False) == spec[name].get("required", False), name
-        if "suboptions" in option:
-            _agree(option["suboptions"], spec[name]["options"])
+    assert_documented(dns_drift, **action.REPORT_SPEC)
