@@ -9,6 +9,7 @@ answers them in the documented shapes and refuses as documented; everything else
 
 from __future__ import annotations
 
+import abc
 import json
 import re
 import threading
@@ -65,7 +66,7 @@ Handler = Callable[[Request], Response]
 
 
 @dataclass
-class ApiTwin:
+class ApiTwin(abc.ABC):
     """The base of a twin. label: the value of X-Mailstead-Lab on every answer; base: where the API begins."""
 
     label = "api-twin"
@@ -77,17 +78,17 @@ class ApiTwin:
 
     # -- what a twin has to say ---------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def routes(self) -> dict[str, dict[str, Handler]]:
         """Handlers by method, by pattern of the path; groups of the pattern become the request's values."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def authenticate(self, request: Request) -> None:
         """Raises Refused."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def refusal(self, refused: Refused) -> Response:
         """The refusal in the vendor's shape."""
-        raise NotImplementedError
 
     # -- one request --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 from ..state import ZoneState
@@ -15,13 +16,14 @@ from .model import Destination, Script
 from .product import EmailProducts
 
 
-class EmailMixin:
+class EmailMixin(abc.ABC):
     """Part of Twin. products: state and endpoints."""
 
     products: EmailProducts
 
+    @abc.abstractmethod
     def zone(self, name: str) -> ZoneState:
-        raise NotImplementedError
+        """A zone by its name. Raises StopIteration for one that is not there."""
 
     def email(self, name: str) -> EmailZone:
         """The mail products of a zone. Raises StopIteration for one that is not there."""
