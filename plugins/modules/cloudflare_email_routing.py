@@ -288,7 +288,7 @@ def wishes(params: Dict[str, Any], places: Sequence[Place]) -> List[Wish]:
         goal = Goal(
             state=row["state"],
             leaving=tuple(row["leaving"]),
-            own=tuple(wants_from_data(place.zone.name, row["records"])),
+            own=tuple(wants_from_data(row["records"])),
             keep=row["on_disable"] == "keep",
             also_off=frozenset(d for d, zone in off.items() if zone == place.zone.name),
             subaddressing=row["subaddressing"],

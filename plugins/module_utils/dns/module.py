@@ -69,7 +69,7 @@ def make_tasks(zones: Sequence[Dict[str, Any]], provider: str) -> List[ZoneTask]
         policies = {
             f.name: zone["foreign"][f.name] for f in dataclasses.fields(ForeignPolicy) if f.name in zone["foreign"]
         }
-        wants = tuple(wants_from_data(name, zone["records"]))
+        wants = tuple(wants_from_data(zone["records"]))
         confirmed = (zone["confirm"] or "").lower().rstrip(".") == name
         tasks.append(ZoneTask(name, wants, zone["id"] or "", ForeignPolicy(**policies), confirmed))
     if problems:

@@ -275,7 +275,7 @@ class ZoneDiff:
     active: Tuple[Want, ...] = ()
 
 
-def wants_from_data(zone: str, rows: List[Mapping[str, Any]]) -> List[Want]:
+def wants_from_data(rows: List[Mapping[str, Any]]) -> List[Want]:
     """Wanted records from the plan's JSON form (not yet canonical: see :func:`.guards.check_wants`)."""
     return [
         Want(

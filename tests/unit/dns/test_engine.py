@@ -335,5 +335,5 @@ def test_a_change_tells_what_it_does_as_plain_data() -> None:
 
 def test_wanted_records_are_read_from_plain_data() -> None:
     row = {"name": "X.example.com", "type": "txt", "content": "p", "ttl": "60", "phase": "keys", "role": "dkim"}
-    (read,) = wants_from_data(ZONE, [{**row, "deferred": {"kind": "dkim"}, "reason": None}])
+    (read,) = wants_from_data([{**row, "deferred": {"kind": "dkim"}, "reason": None}])
     assert (read.type, read.ttl, read.unresolved, read.reason) == ("TXT", 60, True, "")

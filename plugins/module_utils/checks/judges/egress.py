@@ -29,6 +29,8 @@ _HINTS = {
     "no-route": "give the host an address and a default route in this family, or take it out of mail_host",
     "no-banner": "something takes connections on port 25 in the operators' place: ask the provider",
 }
+#: What a firewall that "inspects" SMTP writes over the banner and over keywords it does not let pass.
+MASKED_BANNER, MASKED_KEYWORD = "***", "XXX"
 
 
 def judge(case: Case) -> Iterator[Finding]:
@@ -175,7 +177,7 @@ def _signs(row: Mapping[str, Any], suffixes: Sequence[str]) -> Iterator[Tuple[bo
     who, banner = str(row["operator"]), str(row.get("banner", ""))
     words = banner.split()
     name = words[1].lower().rstrip(".") if len(words) > 1 else ""
-    if "***" in banner or any("XXX" in k for k in row.get("keywords", ())):
+    if MASKED_BANNER in banner or any(MASKED_KEYWORD in k for k in row.get("keywords", ())):
         yield True, f"{who}: masked banner or keywords"
     if not row.get("starttls"):
         yield True, f"{who}: no STARTTLS"
