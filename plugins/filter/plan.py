@@ -83,7 +83,9 @@ def server_objects(
     home = next(h for h in whole.homes if h.host == host)
     options = server.ServerOptions(allowed_ips=tuple(str(a) for a in allowed))
     try:
-        return server.fill_secrets(server.server_objects(home, whole.domains, dkim, options), secrets)
+        sent = {d.name for d in whole.domains}
+        unsent = [d.name for d in whole.routing if d.name not in sent]
+        return server.fill_secrets(server.server_objects(home, whole.domains, dkim, options, unsent), secrets)
     except MailsteadError as error:
         raise AnsibleFilterError(str(error)) from None
 

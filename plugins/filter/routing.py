@@ -55,8 +55,9 @@ def _record(plan: dict[str, Any], zone: str, name: str, prefix: str) -> str:
 
 
 def _switch(plan: dict[str, Any], domain: dict[str, Any]) -> dict[str, Any]:
-    # Locked records cannot be merged with: where SPF holds more than one sender, it has to stay open.
-    merged = _record(plan, domain["zone"], domain["name"], "v=spf1").count("include:") > 1
+    # Locked records cannot be merged with: where SPF holds more than the service, it has to stay open. The plan writes the
+    # version, the senders and ``all``.
+    merged = len(_record(plan, domain["zone"], domain["name"], "v=spf1").split()) > 3
     state = "disabled" if domain["state"] == "absent" else "unlocked" if merged else "enabled"
     return {
         "name": domain["name"],

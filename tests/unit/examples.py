@@ -35,6 +35,18 @@ DOMAIN_B: dict[str, Any] = {
     "dmarc": {"policy": "auto"},
 }
 
+#: Email Routing in, our own server out.
+DOMAIN_SENT: dict[str, Any] = {
+    "name": "example.me",
+    "inbound": {
+        "provider": "cloudflare_email_routing",
+        "addresses": {"hi": "you@gmail.com"},
+        "catch_all": "you@gmail.com",
+    },
+    "outbound": {"provider": "stalwart"},
+    "accounts": ["hi"],
+}
+
 OPERATOR: dict[str, Any] = {
     "email": "postmaster@example.com",
     "dns": {"provider": "cloudflare", "token": "t0ken"},

@@ -39,11 +39,12 @@ CODES: Dict[str, str] = {
     "MS-INT-037": "An address stands in the list of another domain. Put it into the list of its own.",
     "MS-INT-038": "More addresses or destinations than the service holds.",
     "MS-INT-039": "Email Routing serves only zones that are at Cloudflare.",
-    "MS-INT-040": "An address is to be sent from and takes no mail: the provider's confirmation would never arrive.",
+    "MS-INT-040": "An address is to be sent from and takes no mail: answers, bounces and a provider's confirmation would be lost.",
     "MS-INT-041": "Two senders exclude each other: one publishes a DMARC policy under which the other's mail is refused.",
     "MS-INT-042": "A provider is declared for a direction that it does not serve.",
     "MS-INT-043": "An input of a provider is missing, unknown or malformed.",
     "MS-INT-044": "Strict alignment with a sender that is aligned only relaxed: its mail would fail DMARC.",
     "MS-INT-045": "A catch-all for one domain of a zone that has others. Email Routing has one for each zone: give it with the "
     "zone's own domain.",
+    "MS-INT-046": "Our own server is to send for a domain whose mail others take, and nobody may log in there to do so.",
 }

@@ -74,6 +74,7 @@ class Outbound:
     """A sender. egress: the name of an edge, empty for the inbound one; the rest is for providers.
 
     account: the login there. send_as: complete addresses. inputs: values only the user has, by the profile's names.
+    host: the home of our own server, where others take the domain's mail.
     """
 
     provider: str
@@ -82,6 +83,7 @@ class Outbound:
     send_as: Tuple[str, ...] = ()
     spf_authorize: bool = False
     inputs: Tuple[Tuple[str, str], ...] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ class Domain:
     def routed(self) -> bool:
         """Whether a routing service takes the domain's mail, so that it has no home."""
         return self.inbound is not None and self.inbound.provider == ROUTING
+
+    @property
+    def submission(self) -> Optional[Outbound]:
+        """Our own server as a sender of a domain whose mail others take."""
+        return next((s for s in self.senders if s.provider == OWN), None) if self.routed else None
 
     @property
     def senders(self) -> Tuple[Outbound, ...]:

@@ -232,7 +232,7 @@ def _imply(intent: model.Intent, reading: Reading) -> model.Intent:
     for index, domain in enumerate(intent.domains):
         path = f"mail_domains[{index}]"
         if domain.routed:
-            domains.append(routing.imply(domain, intent.operator.email))
+            domains.append(_imply_submission(intent, routing.imply(domain, intent.operator.email), reading))
             continue
         if domain.inbound is None or domain.inbound.provider != model.OWN or domain.outbound is None:
             continue
@@ -256,6 +256,24 @@ def _imply(intent: model.Intent, reading: Reading) -> model.Intent:
             outbound = dataclasses.replace(outbound, egress=inbound.edge[0])
         domains.append(dataclasses.replace(domain, inbound=inbound, outbound=outbound))
     return dataclasses.replace(intent, domains=tuple(domains))
+
+
+def _imply_submission(intent: model.Intent, domain: model.Domain, reading: Reading) -> model.Domain:
+    """The home and the edge through which our own server sends for a domain whose mail others take."""
+    own = domain.submission
+    if own is None:
+        return domain
+    path = domain.path + senders.place_of(domain, own)
+    found = dataclasses.replace(
+        own,
+        host=_one_of(intent, "mail_home", own.host, f"{path}.host", reading),
+        egress=_one_of(intent, "mail_edge", own.egress, f"{path}.egress", reading),
+    )
+    return dataclasses.replace(
+        domain,
+        outbound=found if domain.outbound is own else domain.outbound,
+        also=tuple(found if s is own else s for s in domain.also),
+    )
 
 
 def _one_of(intent: model.Intent, group: str, name: str, path: str, reading: Reading) -> str:
@@ -289,15 +307,22 @@ def _one_of(intent: model.Intent, group: str, name: str, path: str, reading: Rea
 def _one_tunnel(intent: model.Intent, reading: Reading) -> None:
     """This release builds one tunnel per home: a single edge that takes mail in and lets it out."""
     served: Dict[str, str] = {}
+    tunnels = {d.inbound.host: d.inbound.edge[0] for d in intent.domains if d.inbound and d.inbound.edge}
     for index, domain in enumerate(intent.domains):
         if domain.inbound is None or domain.outbound is None:
             continue
-        path, edges = f"mail_domains[{index}]", domain.inbound.edge
+        path, edges, home = f"mail_domains[{index}]", domain.inbound.edge, domain.inbound.host
+        if domain.submission:
+            edges, home = tuple(e for e in (domain.submission.egress,) if e), domain.submission.host
+            other = tunnels.setdefault(home, edges[0]) if home and edges else ""
+            if other and other != edges[0]:
+                fix = f"let {domain.name} be sent through {other}"
+                reading.note("MS-INT-010", path, None, f"two edges for {home} are not built yet", fix)
         if len(edges) > 1 or (edges and domain.outbound.egress and domain.outbound.egress != edges[0]):
             fix = "use one edge for both directions in this release"
             reading.note("MS-INT-010", path, None, "several edges for one domain are not built yet", fix)
         for edge in edges:
-            if served.setdefault(edge, domain.inbound.host) != domain.inbound.host:
+            if served.setdefault(edge, home) != home:
                 reading.note(
                     "MS-INT-010", path, None, f"two homes behind {edge} are not built yet", "give each home an edge"
                 )
@@ -333,7 +358,7 @@ def _unique_domains(intent: model.Intent, reading: Reading) -> None:
 
 def _addresses(intent: model.Intent, reading: Reading) -> None:
     owner: Dict[str, str] = {}
-    served = {d.name for d in intent.domains if not d.routed}
+    served = {d.name for d in intent.domains if not d.routed or d.submission}
     for index, domain in enumerate(intent.domains):
         for number, account in enumerate(domain.accounts):
             path = f"mail_domains[{index}].accounts[{number}]"
@@ -352,7 +377,7 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
                         "MS-INT-025",
                         path,
                         None,
-                        f"{address} is in no domain that our own server takes mail for",
+                        f"{address} is in no domain that our own server takes mail for or sends for",
                         "add the domain, or drop the address",
                     )
     for index, domain in enumerate(intent.domains):

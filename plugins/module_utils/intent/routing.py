@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import MAILBOX_WORDS
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import MAILBOX_WORDS, SUBMISSION_WORDS
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
 
 #: The API with which the service's zones are kept; it routes mail of those only.
@@ -68,7 +68,8 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
 def _words(domain: model.Domain, written: Written, reading: Reading) -> None:
     """Mailboxes and keys are a mail server's; the rest of MTA-STS and reports is everybody's."""
     elsewhere = ("catch_all", "subaddressing")
-    for word in MAILBOX_WORDS:
+    sent = SUBMISSION_WORDS if domain.submission else ()
+    for word in (w for w in MAILBOX_WORDS if w not in sent):
         if word in domain.given:
             place = f"{domain.path}.{word}"
             fix = "write it in inbound" if word in elsewhere else f"leave it out, or let {model.OWN} take the mail"

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from typing import Iterator, Sequence, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading, nearest
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
@@ -32,6 +32,7 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
     """What is wrong with the senders of any domain, whoever takes its mail."""
     for domain in intent.domains:
         _own_server(domain, written, reading)
+        _submission(intent, domain, written, reading)
         found = intent.sender_profiles(domain)
         for (sender, profile), place in zip(found, _places(domain, intent)):
             _account(sender, domain.path + place, written, reading)
@@ -52,19 +53,45 @@ def _places(domain: model.Domain, intent: model.Intent) -> Iterator[str]:
 
 
 def _own_server(domain: model.Domain, written: Written, reading: Reading) -> None:
-    """Mail in and mail out of our own server belong together in this release."""
+    """What our own server takes in it also sends, in this release; where it takes the mail is said once."""
     if domain.outbound is None or domain.inbound is None or not domain.outbound.provider:
         return
-    own_in, own_out = domain.inbound.provider == model.OWN, domain.outbound.provider == model.OWN
     place = f"{domain.path}.outbound"
-    if own_in and not own_out:
+    if domain.inbound.provider == model.OWN and domain.outbound.provider != model.OWN:
         fix = f"keep `provider: {model.OWN}` there and name {domain.outbound.provider} in also_send_via"
         what = f"mail into {model.OWN} and out of {domain.outbound.provider} alone is not built yet"
         reading.note("MS-INT-010", place, written.at(place), what, fix)
-    if domain.routed and (own_out or any(s.provider == model.OWN for s in domain.also)):
-        fix = "name a provider that sends, or leave outbound out when nobody sends as this domain"
-        what = f"mail out of {model.OWN} for a domain without a home is not built yet"
-        reading.note("MS-INT-010", place, written.at(place), what, fix)
+    if domain.outbound.host and not domain.routed:
+        what = f"'host' is for domains whose mail others take; {model.OWN} takes the mail of {domain.name}"
+        reading.note("MS-INT-032", f"{place}.host", written.at(f"{place}.host"), what, "write it in inbound")
+
+
+def place_of(domain: model.Domain, sender: model.Outbound) -> str:
+    """Where a sender of a domain was written, below the domain."""
+    return ".outbound" if sender is domain.outbound else f".also_send_via[{domain.also.index(sender)}]"
+
+
+def _submission(intent: model.Intent, domain: model.Domain, written: Written, reading: Reading) -> None:
+    """Our own server sends for a domain whose mail others take: with logins, and with addresses that are read."""
+    own = domain.submission
+    if own is None or domain.state != "present":
+        return
+    if not domain.accounts:
+        place = domain.path + place_of(domain, own)
+        what = f"nobody may log in to {model.OWN} to send as {domain.name}"
+        fix = "add `accounts:` with the addresses to send as; each gets a password of its own"
+        reading.note("MS-INT-046", place, written.at(place), what, fix)
+    addresses = [
+        (f"mail_domains[{other.position}].accounts[{number}]", address)
+        for other in intent.domains
+        for number, account in enumerate(other.accounts)
+        for address in (account.address, *account.aliases)
+    ]
+    for place, address in addresses:
+        if address.rpartition("@")[2].lower() == domain.name and not routing.takes(domain, address.lower()):
+            what = f"nobody gets the mail of {address}, so answers and bounces would be lost"
+            fix = "add it to inbound.addresses with a destination that you read"
+            reading.note("MS-INT-040", place, written.at(place), what, fix)
 
 
 def _account(sender: model.Outbound, place: str, written: Written, reading: Reading) -> None:
@@ -102,7 +129,7 @@ def _policy(
     limits = limiting(profiles)
     who = " and ".join(p.id for p in limits)
     place = f"{domain.path}.dmarc.policy"
-    others = ", ".join(aligned_alternatives(intent.profiles))
+    others = ", ".join((*aligned_alternatives(intent.profiles), model.OWN))
     fix = f"write `policy: {allowed}` or `auto`; for {wanted} send through an aligned provider instead ({others})"
     what = f"{wanted} is stricter than {who} allows ({allowed}): {limits[0].dmarc.reason}"
     reading.note("MS-INT-034", place, written.at(place), what, fix)

@@ -173,9 +173,11 @@ WORKER = Mapped(
 )
 
 #: Of our own server; of the others, their profiles say.
-OWN_INBOUND, OWN_OUTBOUND = ("host", "edge"), ("egress",)
+OWN_INBOUND, OWN_OUTBOUND = ("host", "edge"), ("egress", "host")
 #: Words of the domain that only a mail server with mailboxes understands.
 MAILBOX_WORDS = ("accounts", "dkim", "dane", "catch_all", "subaddressing")
+#: Those of them that a domain needs to be sent from there: who may log in, and with what is signed.
+SUBMISSION_WORDS = ("accounts", "dkim")
 
 
 def _inbound(addresses: Any = (), workers: Any = (), **given: Any) -> model.Inbound:
@@ -223,6 +225,11 @@ def outbound(profiles: Sequence[Profile]) -> Mapped:
             "provider": Key(Provider("outbound", profiles), default=model.OWN, doc="who sends"),
             "egress": Key(
                 Egress(), default="", doc="the edge from whose address mail leaves; the inbound one by default"
+            ),
+            "host": Key(
+                HOST_NAME,
+                default="",
+                doc="the home that sends, for a domain whose mail others take; the only one by default",
             ),
             "account": Key(MailAddress(), default="", doc="your account at the provider"),
             "send_as": Key(Many(MailAddress(), or_one=True), default=(), doc="addresses of the domain to send as"),

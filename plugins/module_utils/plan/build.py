@@ -61,8 +61,11 @@ CHALLENGE_PORT = 80
 
 def build_plan(intent: intent_model.Intent) -> MailPlan:
     """What to build, publish and check for an intent that :func:`read_intent` accepted."""
-    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound and not d.routed]
-    domains = tuple(sorted((_domain(intent, d) for d in present), key=lambda d: d.name))
+    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound]
+    found = [
+        _submission(intent, d) if d.submission else _domain(intent, d) for d in present if d.submission or not d.routed
+    ]
+    domains = tuple(sorted(found, key=lambda d: d.name))
     homes = tuple(_home(intent, host, domains) for host in sorted({d.home for d in domains}))
     edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
     ptr = tuple(p for e in edges for p in _ptr(intent, e))
@@ -114,17 +117,45 @@ def _domain(intent: intent_model.Intent, domain: intent_model.Domain) -> DomainP
         edges=domain.inbound.edge,
         mail_hosts=mail_hosts,
         egress=domain.outbound.egress,
-        dkim=DkimPlan(domain.dkim.keys, domain.dkim.selector, domain.dkim.rotate_after // 86400),
+        dkim=_dkim(domain),
         # Our own server signs with the domain's keys: only further senders can stand in the way of the strictest policy.
         dmarc=routing.dmarc_plan(intent, domain),
         mta_sts=domain.mta_sts,
         mta_sts_id="" if domain.mta_sts == "off" else sts_id(domain.mta_sts, mail_hosts, STS_MAX_AGE),
         tls_rpt=domain.tls_rpt,
         dane=domain.dane != "off",
-        accounts=_accounts(domain),
+        accounts=_accounts(domain, unowned_roles(domain)),
         catch_all=domain.catch_all,
         subaddressing=domain.subaddressing,
     )
+
+
+def _submission(intent: intent_model.Intent, domain: intent_model.Domain) -> DomainPlan:
+    """A domain whose mail others take and that our own server sends for. What is published, its routing plan says."""
+    own = domain.submission
+    assert own is not None
+    return DomainPlan(
+        name=domain.name,
+        unicode_name=domain.unicode_name,
+        zone=domain.zone,
+        home=own.host,
+        edges=(),
+        mail_hosts=(),
+        egress=own.egress,
+        dkim=_dkim(domain),
+        dmarc=routing.dmarc_plan(intent, domain),
+        mta_sts="off",
+        mta_sts_id="",
+        tls_rpt=domain.tls_rpt,
+        dane=False,
+        accounts=_accounts(domain, roles=()),
+        # An address as it was written goes to the domain's own exchangers, user+detail included.
+        subaddressing=False,
+    )
+
+
+def _dkim(domain: intent_model.Domain) -> DkimPlan:
+    return DkimPlan(domain.dkim.keys, domain.dkim.selector, domain.dkim.rotate_after // 86400)
 
 
 def unowned_roles(domain: intent_model.Domain) -> Tuple[str, ...]:
@@ -134,12 +165,12 @@ def unowned_roles(domain: intent_model.Domain) -> Tuple[str, ...]:
     return () if domain.catch_all else tuple(a for a in wanted if a not in taken)
 
 
-def _accounts(domain: intent_model.Domain) -> Tuple[AccountPlan, ...]:
-    roles = unowned_roles(domain)
+def _accounts(domain: intent_model.Domain, roles: Sequence[str]) -> Tuple[AccountPlan, ...]:
+    """roles: addresses nobody was given; the first mailbox gets them."""
     return tuple(
         AccountPlan(
             address=account.address,
-            aliases=account.aliases + (roles if number == 0 else ()),
+            aliases=(*account.aliases, *(roles if number == 0 else ())),
             secret=account.secret or f"generated:{account.address}",
             description=account.description,
             quota=account.quota,
@@ -149,16 +180,17 @@ def _accounts(domain: intent_model.Domain) -> Tuple[AccountPlan, ...]:
 
 
 def _home(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan]) -> HomePlan:
-    mine = [d for d in domains if d.home == host]
+    mine = sorted((d for d in domains if d.home == host), key=lambda d: not d.takes_mail)
     edges = _ordered(e for d in mine for e in (*d.edges, d.egress))
     mail_hosts = _ordered(n for d in mine for n in d.mail_hosts)
-    names = list(mail_hosts)
+    names = list(mail_hosts) or [_mail_host(intent, e).name for e in edges]
+    server_name = names[0]
     for domain in mine:
-        names += web_names(domain)
+        names += web_names(domain) if domain.takes_mail else ()
     mode = mine[0].mta_sts
     return HomePlan(
         host=host,
-        server_name=mail_hosts[0],
+        server_name=server_name,
         domains=tuple(d.name for d in mine),
         edges=edges,
         relay_port=RELAY_PORT,
@@ -222,17 +254,25 @@ def _zones(
     wanted: Dict[str, List[Record]] = {}
     for edge in edges:
         home = next((h for h in homes if edge.host in h.edges), None)
-        for record in records.of_edge(edge, _zone_of(intent, edge.mail_name), home, any(d.dane for d in domains)):
-            wanted.setdefault(record.zone, []).append(record)
+        zone, dane = _zone_of(intent, edge.mail_name), any(d.dane for d in domains)
+        found = records.of_edge(edge, zone, home, dane)
+        if any(d.egress == edge.host and not d.takes_mail for d in domains):
+            found.append(records.forwarded_bounces(edge, zone))
+        wanted.setdefault(zone, []).extend(found)
     for domain in domains:
         egress = next(e for e in edges if e.host == domain.egress)
         declared = next(d for d in intent.domains if d.name == domain.name)
         senders = intent.sender_profiles(declared)
-        more = routing.sender_records(declared, senders)
-        for record in (*records.of_domain(domain, egress, routing.sender_includes(senders)), *more):
-            wanted.setdefault(record.zone, []).append(record)
+        if domain.takes_mail:
+            more = routing.sender_records(declared, senders)
+            of_it = [*records.of_domain(domain, egress, routing.sender_includes(senders)), *more]
+        else:
+            of_it = records.of_submission(domain, egress)
+        wanted.setdefault(domain.zone, []).extend(of_it)
     for one in routed:
-        wanted.setdefault(one.zone, []).extend(routing.of_routing(intent, one))
+        own = next((d for d in domains if d.name == one.name), None)
+        egress_of = next((e for e in edges if own and e.host == own.egress), None)
+        wanted.setdefault(one.zone, []).extend(routing.of_routing(intent, one, egress_of))
     return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
 
 

@@ -48,6 +48,9 @@ def explain(
     out: List[Decision] = []
     for domain in domains:
         declared = next(d for d in intent.domains if d.name == domain.name)
+        if not domain.takes_mail:
+            out += _explain_submission(declared, domain)
+            continue
         values = {
             "zone": domain.zone,
             "inbound.host": domain.home,
@@ -108,6 +111,25 @@ def explain(
         why = "the server believes this address alone about where a connection comes from"
         out.append(Decision(home.host, "tunnel_address", home.tunnel_address, "derived", why))
     return tuple(out)
+
+
+def _explain_submission(declared: intent_model.Domain, domain: DomainPlan) -> List[Decision]:
+    """What our own server does for a domain whose mail others take; the rest is explained with its inbound side."""
+    own = declared.submission
+    place = "outbound" if own is declared.outbound else "also_send_via"
+    values = {
+        f"{place}.host": (domain.home, "the inventory has one home"),
+        f"{place}.egress": (domain.egress, "the inventory has one edge, and its address has the reverse record"),
+        "dkim.keys": (", ".join(domain.dkim.algorithms), REASONS["dkim.keys"]),
+        "dkim.selector": (f"{domain.dkim.selector}r / {domain.dkim.selector}e", REASONS["dkim.selector"]),
+        "dkim.rotate_after": (f"{domain.dkim.rotate_after}d", REASONS["dkim.rotate_after"]),
+    }
+    return [
+        Decision(domain.name, key, value, "given", "your inventory says so")
+        if _given(declared, key)
+        else Decision(domain.name, key, value, "default", why)
+        for key, (value, why) in values.items()
+    ]
 
 
 def explain_routing(intent: intent_model.Intent, routed: Sequence[RoutingPlan]) -> Tuple[Decision, ...]:

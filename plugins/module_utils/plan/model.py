@@ -100,7 +100,10 @@ class DmarcPlan:
 
 @dataclass(frozen=True)
 class DomainPlan:
-    """One mail domain, its owners and its policies. home and edges are inventory host names."""
+    """A mail domain of our own server, its owners and its policies. home, edges and egress are inventory host names.
+
+    edges and mail_hosts are empty where others take the domain's mail and it is only sent from here.
+    """
 
     name: str
     unicode_name: str
@@ -118,6 +121,10 @@ class DomainPlan:
     accounts: Tuple[AccountPlan, ...]
     catch_all: str = ""
     subaddressing: bool = True
+
+    @property
+    def takes_mail(self) -> bool:
+        return bool(self.mail_hosts)
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ class SenderPlan:
 
 @dataclass(frozen=True)
 class RoutingPlan:
-    """A mail domain without a home: a routing service takes its mail, others send for it.
+    """A mail domain whose mail a routing service takes; others send for it, our own server among them or not.
 
     state: present or absent. leaving: host patterns of exchangers that may go. policy_why: why the DMARC policy is what it
     is. keeps: records that the service writes and keeps itself, for looking at; never published from here.
@@ -306,7 +313,7 @@ class MailPlan:
     canaries: Tuple[CanaryPlan, ...]
     vantages: Tuple[str, ...]
     decisions: Tuple[Decision, ...]
-    #: Domains without a home.
+    #: Domains whose mail a routing service takes. Those that are sent from home are among ``domains`` too.
     routing: Tuple[RoutingPlan, ...] = ()
 
 

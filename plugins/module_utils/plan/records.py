@@ -100,6 +100,16 @@ def of_edge(edge: EdgePlan, zone: str, home: Optional[HomePlan], dane: bool) -> 
     return out
 
 
+def forwarded_bounces(edge: EdgePlan, zone: str) -> Record:
+    """DMARC of the name in which an edge's relay writes its bounces, where some of them are forwarded.
+
+    They bear no signature, and behind a forwarder SPF no longer speaks for them: under the domain's own policy whoever
+    sent the mail would never learn that it came back.
+    """
+    why = f"bounces of {edge.host} to domains whose mail others forward are not signed"
+    return Record(zone, f"_dmarc.{edge.relay_name}", "TXT", "v=DMARC1; p=none", TTL, "policy", "dmarc", why)
+
+
 def reports(zone: str, name: str, dmarc: DmarcPlan, tls_rpt: Tuple[str, ...], why: str) -> List[Record]:
     """What every mail domain says to those who get mail in its name: DMARC and TLS-RPT."""
     rua = ",".join(f"mailto:{a}" for a in dmarc.rua)
@@ -123,8 +133,7 @@ def of_domain(domain: DomainPlan, egress: EdgePlan, includes: Sequence[str] = ()
         return Record(domain.zone, f"{label}.{name}" if label else name, kind, content, ttl, phase, role, reason)
 
     out = [_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms]
-    addresses = f"ip4:{egress.ipv4}" + (f" ip6:{egress.ipv6}" if egress.ipv6 else "")
-    sources = " ".join([addresses, *includes])
+    sources = " ".join([*spf_addresses(egress), *includes])
     why = f"mail leaves from {egress.host} alone" if not includes else f"mail leaves from {egress.host} and others"
     out.append(record("", "TXT", f"v=spf1 {sources} -all", "policy", "spf", why))
     why = f"policy {domain.dmarc.policy} for mail that is not ours (RFC 9989)"
@@ -163,6 +172,22 @@ def of_domain(domain: DomainPlan, egress: EdgePlan, includes: Sequence[str] = ()
     for label in ("_submission._tcp", "_imap._tcp", "_pop3._tcp", "_pop3s._tcp"):
         out.append(record(label, "SRV", "0 0 0 .", "delivery", "autoconfig", "expressly not offered (RFC 6186 §3.4)"))
     return out
+
+
+def spf_addresses(egress: EdgePlan) -> List[str]:
+    """The SPF terms of the addresses from which an edge sends."""
+    return [f"ip4:{egress.ipv4}", *([f"ip6:{egress.ipv6}"] if egress.ipv6 else [])]
+
+
+def of_submission(domain: DomainPlan, egress: EdgePlan) -> List[Record]:
+    """Records of a domain that is only sent from home: its keys, and where mail programs hand in mail.
+
+    SPF and the policies are with those of its inbound side.
+    """
+    why = "where mail in this name is handed in (RFC 6186); it is read elsewhere"
+    name = f"_submissions._tcp.{domain.name}"
+    place = Record(domain.zone, name, "SRV", f"0 1 465 {egress.mail_name}", TTL, "delivery", "autoconfig", why)
+    return [*(_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms), place]
 
 
 def _dkim(domain: DomainPlan, algorithm: str) -> Record:

@@ -1,13 +1,13 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Domains without a home: a routing service owns the MX, profiles say what their senders need. Pure."""
+"""Domains whose MX a routing service owns; profiles say what their senders need. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
@@ -16,6 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan import record
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     Deferred,
     DmarcPlan,
+    EdgePlan,
     Record,
     RoutingPlan,
     RulePlan,
@@ -24,6 +25,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.records import TTL
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    POLICIES,
     Profile,
     aligned_alternatives,
     ceiling,
@@ -54,7 +56,7 @@ def routing_plan(intent: intent_model.Intent, domain: intent_model.Domain) -> Ro
         subaddressing=domain.inbound.subaddressing,
         leaving=leaving_patterns(intent, domain),
         workers=_workers(domain, service) if present else (),
-        senders=tuple(sender_plan(domain, sender, profile) for sender, profile in intent.sender_profiles(domain)),
+        senders=_senders(intent, domain),
         dmarc=dmarc_plan(intent, domain),
         policy_why=policy_why(intent, domain),
         mta_sts=domain.mta_sts,
@@ -110,6 +112,32 @@ def _keeps(domain: intent_model.Domain, service: Profile) -> Tuple[Record, ...]:
 # -- senders ---------------------------------------------------------------------------------------------------------
 
 
+def _senders(intent: intent_model.Intent, domain: intent_model.Domain) -> Tuple[SenderPlan, ...]:
+    """Those with a profile, and our own server before them."""
+    others = tuple(sender_plan(domain, sender, profile) for sender, profile in intent.sender_profiles(domain))
+    own = domain.submission and domain.state == "present"
+    return (own_sender(intent, domain), *others) if own else others
+
+
+def own_sender(intent: intent_model.Intent, domain: intent_model.Domain) -> SenderPlan:
+    """Our own server as the sender of a domain whose mail others take, with what to enter into a mail program."""
+    own = domain.submission
+    edge = intent.host(own.egress) if own else None
+    assert own is not None and edge is not None and edge.mail_host is not None
+    addresses = tuple(a for account in domain.accounts for a in (account.address, *account.aliases))
+    steps = [
+        'In Gmail or any other mail program: Settings, Accounts and Import, Send mail as, "Add another email address". '
+        f'"Treat as an alias": off. SMTP server: {edge.mail_host.name}, port 465, secured connection using SSL.',
+        f"Username: the account's address, such as {domain.accounts[0].address if domain.accounts else 'none yet'}. "
+        "Password: the account's own on your server, where none was declared in .mailstead/secrets beside the inventory.",
+        "Gmail sends a confirmation to each address; it arrives through the rules of this plan.",
+    ]
+    why = "signs with the domain's own keys, and its address stands in the domain's SPF record"
+    return SenderPlan(
+        own.provider, f"your own server ({own.host})", "", addresses, POLICIES[-1], why, True, tuple(steps)
+    )
+
+
 def sender_plan(domain: intent_model.Domain, sender: intent_model.Outbound, profile: Profile) -> SenderPlan:
     """A declared sender, with what a person has to do at the provider."""
     values = values_of(domain, sender)
@@ -148,7 +176,7 @@ def policy_why(intent: intent_model.Intent, domain: intent_model.Domain) -> str:
     limits = limiting(profiles)
     if limits:
         reasons = "; ".join(f"{p.title}: {p.dmarc.reason}" for p in limits)
-        others = ", ".join(aligned_alternatives(intent.profiles))
+        others = ", ".join((*aligned_alternatives(intent.profiles), intent_model.OWN))
         return f"{reasons}. For reject, send through an aligned provider ({others}), also as the send-as server"
     if not domain.senders:
         return f"no sender is declared, so nobody may send as {domain.name}"
@@ -158,11 +186,17 @@ def policy_why(intent: intent_model.Intent, domain: intent_model.Domain) -> str:
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
-def spf_text(service: Profile, senders: Sequence[Tuple[intent_model.Outbound, Profile]]) -> str:
-    """One record with what forwarding needs and what the senders need; an optional include only where it is asked for."""
-    includes = [f"include:{name}" for name in service.spf.include]
-    includes += sender_includes(senders)
-    return " ".join(["v=spf1", *dict.fromkeys(includes), service.spf.all])
+def spf_text(
+    service: Profile, senders: Sequence[Tuple[intent_model.Outbound, Profile]], egress: Optional[EdgePlan] = None
+) -> str:
+    """One record with what forwarding needs and what the senders need; an optional include only where it is asked for.
+
+    egress: the edge from which our own server sends. Its addresses come first: they cost no look-up.
+    """
+    terms = records.spf_addresses(egress) if egress else []
+    terms += [f"include:{name}" for name in service.spf.include]
+    terms += sender_includes(senders)
+    return " ".join(["v=spf1", *dict.fromkeys(terms), service.spf.all])
 
 
 def sender_includes(senders: Sequence[Tuple[intent_model.Outbound, Profile]]) -> List[str]:
@@ -207,15 +241,19 @@ def _filled(
     return [Record(domain.zone, name.lower(), kind, content, TTL, phase, role, why)]
 
 
-def of_routing(intent: intent_model.Intent, plan: RoutingPlan) -> List[Record]:
-    """The records of a routed domain that are ours to keep: SPF, DMARC, TLS-RPT, the senders' keys, MTA-STS when asked."""
+def of_routing(intent: intent_model.Intent, plan: RoutingPlan, egress: Optional[EdgePlan] = None) -> List[Record]:
+    """The records of a routed domain that are ours to keep: SPF, DMARC, TLS-RPT, the senders' keys, MTA-STS when asked.
+
+    egress: the edge from which our own server sends for it.
+    """
     domain = next(d for d in intent.domains if d.name == plan.name)
     if plan.state != "present":
         return []
     service = _service(intent, domain)
     senders = intent.sender_profiles(domain)
-    who = ", ".join([service.title, *(p.title for _s, p in senders if sender_includes([(_s, p)]))])
-    text = spf_text(service, senders)
+    own = [egress.host] if egress else []
+    who = ", ".join([*own, service.title, *(p.title for _s, p in senders if sender_includes([(_s, p)]))])
+    text = spf_text(service, senders, egress)
     out = [Record(plan.zone, plan.name, "TXT", text, TTL, "policy", "spf", f"mail leaves through {who}")]
     out += sender_records(domain, senders)
     why = f"policy {plan.dmarc.policy}: senders are {', '.join(s.title for s in plan.senders) or 'none'} (RFC 9989)"

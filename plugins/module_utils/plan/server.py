@@ -15,6 +15,8 @@ Defaults that differ from the server's own, and why:
 - POP3 and ManageSieve closed: nothing of ours offers them.
 - Reports: aggregate reports (DMARC, TLS) are sent daily, as other operators rely on them. Reports on single messages
   (RFC 6591) are not: they carry other people's mail, and hardly anybody asks for them.
+- Domains whose mail others take and that are only sent from here: mail from our own users to them leaves through the edge like
+  all other mail, also to the addresses of logins, and strangers' mail to them is refused.
 - Signatures without ``r=y``: it invites reports that nobody here reads (RFC 6651).
 """
 
@@ -37,6 +39,9 @@ Objects = List[Dict[str, Any]]
 RELAY = "edge"
 RELAY_TLS = "edge-tunnel"
 FROM_BINDING = "from-binding"
+ELSEWHERE = "taken-elsewhere"
+#: The server's own, by the description it comes with.
+RECIPIENT_THROTTLE = "Sender address to recipient throttle"
 
 #: The server binds only the envelope sender to the account; with one's own envelope any header From of a local domain
 #: would be signed and pass DMARC. Exactly one From address, and it must be the envelope's.
@@ -52,6 +57,11 @@ if not string :is "${env.authenticated_as}" "" {
 }
 """
 
+#: The server takes a domain it sends for as its own. Whoever delivers such mail here has not looked at the MX.
+ELSEWHERE_SCRIPT = """require ["reject"];
+reject "550 5.7.1 Mail for this domain is taken elsewhere, see its MX.";
+"""
+
 _ALGORITHMS = {"rsa": "Dkim1RsaSha256", "ed25519": "Dkim1Ed25519Sha256"}
 _MANUAL = {"@type": "Manual"}
 #: What a fresh server opens besides ours.
@@ -62,7 +72,8 @@ _UNUSED_LISTENERS = ("smtp", "submissions", "imaps", "pop3s", "sieve", "https", 
 class ServerOptions:
     """What is not in the plan. Paths are those inside the container; certificate "" while there is none.
 
-    allowed_ips: addresses that are never banned, such as vantages of the checks. ban_period: how long a ban lasts.
+    allowed_ips: addresses that are never banned and not limited in messages for one recipient, such as vantages of the
+    checks. ban_period: how long a ban lasts.
     resolvers: addresses of validating resolvers; empty leaves the container's resolv.conf in force.
     """
 
@@ -84,22 +95,31 @@ def server_objects(
     domains: Sequence[DomainPlan],
     dkim_facts: Iterable[Mapping[str, Any]] = (),
     options: ServerOptions = ServerOptions(),
+    unsent: Sequence[str] = (),
 ) -> Objects:
     """The complete wanted set for one home.
 
-    domains: those of other homes are skipped. dkim_facts: dicts with domain, algorithm, selector and optionally
-    container_path and stage (active unless given). Secrets are references: see :func:`secret_references`.
+    domains: those of other homes are skipped. unsent: names of domains whose mail others take and that no home sends for.
+    dkim_facts: dicts with domain, algorithm, selector and optionally container_path and stage (active unless given).
+    Secrets are references: see :func:`secret_references`.
     """
     mine = [d for d in domains if d.name in home.domains]
     facts = [f for f in dkim_facts if f.get("domain") in home.domains and f.get("selector")]
     objects: Objects = []
     objects += [_domain(d) for d in mine]
+    # One that was sent from here once. It stays, as its mailboxes may hold mail, but strangers get nothing through it.
+    objects += [
+        {"type": "Domain", "match": {"name": name}, "properties": {"allowRelaying": False}, "create": False}
+        for name in unsent
+    ]
     objects += [_account(a) for d in mine for a in d.accounts]
     objects += [_signature(f, options) for f in facts]
     objects += _listeners(home)
     objects += _system(home, options)
-    objects += _outbound(home)
+    elsewhere = [d.name for d in mine if not d.takes_mail]
+    objects += _outbound(home, elsewhere)
     objects += _from_binding()
+    objects += _elsewhere(elsewhere)
     objects += _policies(home, mine)
     objects += _operations(home, options)
     return objects
@@ -168,6 +188,8 @@ def _domain(domain: DomainPlan) -> Dict[str, Any]:
             "certificateManagement": dict(_MANUAL),
             "subAddressing": {"@type": "Enabled" if domain.subaddressing else "Disabled"},
             "catchAllAddress": domain.catch_all or None,
+            # Of a domain whose mail others take, the server knows only those addresses that log in.
+            "allowRelaying": not domain.takes_mail,
             "reportAddressUri": _mailto(domain.dmarc.rua),
         },
     }
@@ -240,7 +262,7 @@ def _system(home: HomePlan, options: ServerOptions) -> Objects:
     properties: Dict[str, Any] = {
         "defaultHostname": home.server_name,
         "defaultDomainId": _domain_ref(home.domains[0]),
-        "mailExchangers": [{"hostname": name, "priority": 10} for name in home.mta_sts.mx],
+        "mailExchangers": [{"hostname": name, "priority": 10} for name in home.mta_sts.mx or (home.server_name,)],
     }
     objects: Objects = []
     if options.certificate:
@@ -256,8 +278,13 @@ def _system(home: HomePlan, options: ServerOptions) -> Objects:
     return [*objects, {"type": "SystemSettings", "properties": properties}]
 
 
-def _outbound(home: HomePlan) -> Objects:
+def _within(variable: str, domains: Sequence[str]) -> str:
+    return " || ".join(f"{variable} == '{name}'" for name in domains)
+
+
+def _outbound(home: HomePlan, elsewhere: Sequence[str]) -> Objects:
     relay = home.tunnel_address
+    away = [{"if": _within("rcpt_domain", elsewhere), "then": f"'{RELAY}'"}] if elsewhere else []
     return [
         {
             "type": "MtaRoute",
@@ -289,7 +316,7 @@ def _outbound(home: HomePlan) -> Objects:
             "type": "MtaOutboundStrategy",
             "properties": {
                 "route": {
-                    "match": [{"if": "is_local_domain(rcpt_domain)", "then": "'local'"}],
+                    "match": [*away, {"if": "is_local_domain(rcpt_domain)", "then": "'local'"}],
                     "else": f"'{RELAY}'",
                 },
                 "tls": {
@@ -329,10 +356,26 @@ def _from_binding() -> Objects:
     ]
 
 
+def _elsewhere(domains: Sequence[str]) -> Objects:
+    """What refuses strangers' mail to domains that are only sent from here; without such domains it goes."""
+    script: Dict[str, Any] = {"type": "SieveSystemScript", "match": {"name": ELSEWHERE}}
+    if not domains:
+        return [{**script, "state": "absent"}]
+    properties = {
+        "isActive": True,
+        "contents": ELSEWHERE_SCRIPT,
+        "description": "mailstead: mail to a domain that is only sent from here",
+    }
+    return [{**script, "properties": properties}]
+
+
 def _policies(home: HomePlan, domains: Sequence[DomainPlan]) -> Objects:
     strict = [{"if": "local_port == 25", "then": "strict"}]
     mode = {"off": "disable"}.get(home.mta_sts.mode, home.mta_sts.mode)
-    own = {d.name for d in domains}
+    own = {d.name for d in domains if d.takes_mail}
+    elsewhere = [d.name for d in domains if not d.takes_mail]
+    outside = f"is_empty(authenticated_as) && ({_within('rcpt_domain', elsewhere)})"
+    strangers = [{"if": outside, "then": f"'{ELSEWHERE}'"}] if elsewhere else []
     addresses = {uri.partition(":")[2] if ":" in uri else uri for d in domains for uri in (*d.dmarc.rua, *d.tls_rpt)}
     inbound = sorted({"postmaster@*"} | {a for a in addresses if _split(a)[1] in own and _split(a)[0] != "postmaster"})
     return [
@@ -341,13 +384,19 @@ def _policies(home: HomePlan, domains: Sequence[DomainPlan]) -> Objects:
             "properties": {
                 "mode": mode,
                 "maxAge": f"{home.mta_sts.max_age}s",
-                "mxHosts": list(home.mta_sts.mx),
+                "mxHosts": list(home.mta_sts.mx or (home.server_name,)),
             },
         },
         # Where reports are asked for is where the server reads them; they still reach the mailbox.
         {"type": "ReportSettings", "properties": {"inboundReportAddresses": inbound}},
         # The server's own default, held all the same: whoever changes it makes an open relay.
-        {"type": "MtaStageRcpt", "properties": {"allowRelaying": {"match": [], "else": "!is_empty(authenticated_as)"}}},
+        {
+            "type": "MtaStageRcpt",
+            "properties": {
+                "allowRelaying": {"match": [], "else": "!is_empty(authenticated_as)"},
+                "script": {"match": strangers, "else": "false"},
+            },
+        },
         # What a domain's owner asks for is done: mail that fails p=reject is refused, ours first of all. The default
         # only marks it.
         {"type": "SenderAuth", "properties": {"dmarcVerify": {"match": strict, "else": "disable"}}},
@@ -394,6 +443,17 @@ def _operations(home: HomePlan, options: ServerOptions) -> Objects:
     # lock us out.
     allowed = {home.gateway: "mailstead: the management API's way in"}
     allowed.update((a, "mailstead: a declared vantage") for a in options.allowed_ips)
+    # 25 messages an hour from one domain to one recipient: a proof sends two, and may be run again and again.
+    exempt = " || ".join(f"remote_ip == '{address}'" for address in sorted(options.allowed_ips))
+    objects.append(
+        {
+            "type": "MtaInboundThrottle",
+            "match": {"description": RECIPIENT_THROTTLE},
+            "properties": {"match": {"match": [{"if": exempt, "then": "false"}] if exempt else [], "else": "true"}},
+            # Whoever removed it does not want it.
+            "create": False,
+        }
+    )
     for address, reason in sorted(allowed.items()):
         objects.append({"type": "AllowedIp", "match": {"address": address}, "properties": {"reason": reason}})
     return objects

@@ -6,9 +6,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import List
+from typing import List, Optional
 
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, RoutingPlan, RulePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    DomainPlan,
+    MailPlan,
+    RoutingPlan,
+    RulePlan,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.order import order
 
 
@@ -16,18 +22,16 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
     """What would be built, published and checked; with explain also why each value is what it is."""
     lines: List[str] = []
     for domain in plan.domains:
+        if not domain.takes_mail:
+            continue
         shown = domain.name if domain.name == domain.unicode_name else f"{domain.unicode_name} ({domain.name})"
         lines.append(f"Domain {shown}")
         lines.append(f"  in    {' → '.join([*domain.mail_hosts[:1], *domain.edges[:1], domain.home])}")
-        lines.append(
-            f"  out   {domain.home} → {domain.egress} → the Internet, signed with {', '.join(domain.dkim.algorithms)}"
-        )
-        for account in domain.accounts:
-            also = f"  (also {', '.join(account.aliases)})" if account.aliases else ""
-            lines.append(f"  box   {account.address}{also}")
+        lines += _sent(domain, "box")
         lines.append("")
     for number, routed in enumerate(plan.routing, start=1):
-        lines += [*_routed(routed), *[""] * (number < len(plan.routing) or bool(plan.edges))]
+        own = next((d for d in plan.domains if d.name == routed.name), None)
+        lines += [*_routed(routed, own), *[""] * (number < len(plan.routing) or bool(plan.edges))]
     for edge in plan.edges:
         lines.append(f"Edge {edge.host}: {edge.mail_name} at {edge.ipv4}{' and ' + edge.ipv6 if edge.ipv6 else ''}")
         lines.append(f"  opens {', '.join(str(p) for p in edge.ports)} to everybody, {edge.bind_port} to the tunnel")
@@ -62,12 +66,23 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _routed(plan: RoutingPlan) -> List[str]:
+def _sent(domain: DomainPlan, word: str) -> List[str]:
+    """How our own server sends for a domain, and who logs in; word: what an account is."""
+    keys = ", ".join(domain.dkim.algorithms)
+    lines = [f"  out   {domain.home} → {domain.egress} → the Internet, signed with {keys}"]
+    for account in domain.accounts:
+        also = f"  (also {', '.join(account.aliases)})" if account.aliases else ""
+        lines.append(f"  {word:<5} {account.address}{also}")
+    return lines
+
+
+def _routed(plan: RoutingPlan, own: Optional[DomainPlan] = None) -> List[str]:
+    """own: what our own server does for it."""
     shown = plan.name if plan.name == plan.unicode_name else f"{plan.unicode_name} ({plan.name})"
     if plan.state == "absent":
         return [f"Domain {shown}", f"  in    {plan.provider} is switched off, and its rules are removed"]
     detail = ", user+detail reaches user" if plan.subaddressing else ""
-    lines = [f"Domain {shown}", f"  in    {plan.provider}, no server of yours{detail}"]
+    lines = [f"Domain {shown}", f"  in    {plan.provider}{'' if own else ', no server of yours'}{detail}"]
     width = max([len(r.address) for r in plan.rules] + [len("everything else")])
     lines += [f"  rule  {r.address:<{width}} → {_effect(r)}" for r in plan.rules]
     if plan.catch_all:
@@ -78,7 +93,8 @@ def _routed(plan: RoutingPlan) -> List[str]:
         lines.append(f"        nobody reads {' and '.join(plan.unread)}: give them a destination (RFC 5321 §4.5.1)")
     if plan.leaving:
         lines.append(f"  goes  MX records to {', '.join(plan.leaving)}")
-    for sender in plan.senders:
+    lines += _sent(own, "login") if own else []
+    for sender in (s for s in plan.senders if not own or s.provider != OWN):
         login = f" with {sender.account}" if sender.account else ""
         names = f" as {', '.join(sender.send_as)}" if sender.send_as else ""
         lines.append(f"  out   {sender.title}{login}{names}")

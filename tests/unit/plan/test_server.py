@@ -301,6 +301,15 @@ def test_bans_end_and_our_own_way_in_is_never_banned() -> None:
     assert "172.29.25.10" not in allowed
 
 
+def test_a_proof_may_be_repeated_at_will() -> None:
+    """25 messages an hour to one recipient would be a dozen runs."""
+    limit = only("MtaInboundThrottle", EVERYTHING)
+    assert limit["match"] == {"description": "Sender address to recipient throttle"} and limit["create"] is False
+    exempt = "remote_ip == '198.18.0.40' || remote_ip == '2001:2:0:1::40'"
+    assert limit["properties"]["match"] == {"match": [{"if": exempt, "then": "false"}], "else": "true"}
+    assert only("MtaInboundThrottle")["properties"]["match"] == {"match": [], "else": "true"}
+
+
 def test_reports_are_read_where_they_are_asked_for() -> None:
     addresses = only("ReportSettings")["properties"]["inboundReportAddresses"]
     assert addresses == ["postmaster@*", "reports@example.com", "reports@example.net"]
