@@ -507,6 +507,13 @@ CHECKS: Tuple[Check, ...] = (
         ("C1",),
     ),
     Check(
+        "L16",
+        "smtp.elsewhere",
+        "Mail that others take is refused here",
+        "a stranger's mail accepted for a domain that is only sent from here: fail",
+        "RFC 5321 §3.6.2",
+    ),
+    Check(
         "M1",
         "clients.discovery",
         "Mail programs find their settings",

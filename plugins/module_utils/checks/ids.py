@@ -43,6 +43,10 @@ def recipients(domain: str) -> str:
     return f"smtp.recipients/{domain}"
 
 
+def elsewhere(domain: str) -> str:
+    return f"smtp.elsewhere/{domain}"
+
+
 def forged_proxy(target: str, version: str) -> str:
     return f"proxy.forged/{target}/{version}"
 

@@ -165,19 +165,20 @@ class _Planner:
         sender = account.address if account else f"postmaster@{domain.name}"
         for address in addresses_of(egress) if egress else ():
             self.spf(here, domain.name, address, sender, egress)  # type: ignore[arg-type]
-        inbound = self.view.inbound(domain)
-        if not inbound:
+        doors = self.view.doors(domain)
+        if not doors:
             return
-        web = [a for e in inbound for a in addresses_of(e)]
+        web = [a for e in doors for a in addresses_of(e)]
         if domain.mta_sts != "off":
             url = f"https://mta-sts.{domain.name}/.well-known/mta-sts.txt"
             self.add(here, ids.policy(domain.name), "https", url=url, addresses=web)
-        url = f"https://autoconfig.{domain.name}/mail/config-v1.1.xml?emailaddress={sender}"
-        self.add(here, ids.autoconfig(domain.name), "https", url=url, addresses=web)
+        if domain.takes_mail:
+            url = f"https://autoconfig.{domain.name}/mail/config-v1.1.xml?emailaddress={sender}"
+            self.add(here, ids.autoconfig(domain.name), "https", url=url, addresses=web)
         if account is None:
             return
-        own = {"host": inbound[0].mail_name, "addresses": web, "username": account.address, "secret": account.secret}
-        submission = {**own, "name": inbound[0].mail_name, "port": 465}
+        own = {"host": doors[0].mail_name, "addresses": web, "username": account.address, "secret": account.secret}
+        submission = {**own, "name": doors[0].mail_name, "port": 465}
         for canary in self.view.plan.canaries:
             self.add(
                 here,
@@ -192,7 +193,7 @@ class _Planner:
                 wait=self.options.wait,
             )
         self.add(here, ids.forged_sender(domain.name), "smtp", **self.forged_sender(domain, submission))
-        if self.view.vantages.outside:
+        if self.view.vantages.outside and domain.takes_mail:
             self.add(
                 here,
                 ids.mailbox(domain.name),
@@ -353,6 +354,7 @@ class _Planner:
                         )
             for domain in self.view.plan.domains:
                 self.recipients(vantage, domain)
+                self.elsewhere(vantage, domain)
                 # One sender is enough for the mailbox; the others would only cost throttle.
                 if number == 0:
                     self.stranger(vantage, domain)
@@ -393,6 +395,26 @@ class _Planner:
                     {"label": "rcpt", "send": f"RCPT TO:<{recipient.format(**values)}>"},
                 ],
             )
+
+    def elsewhere(self, vantage: str, domain: DomainPlan) -> None:
+        """A stranger's mail to an address that logs in here, and whose mail others take."""
+        doors, account = self.view.doors(domain), self.view.account(domain)
+        if domain.takes_mail or not doors or account is None:
+            return
+        self.add(
+            vantage,
+            ids.elsewhere(domain.name),
+            "smtp",
+            address=addresses_of(doors[0])[0],
+            port=25,
+            name=doors[0].mail_name,
+            tls="none",
+            sender=self.options.senders.get(vantage, ""),
+            steps=[
+                {"label": "mail", "send": f"MAIL FROM:<{OWN_ADDRESS}>"},
+                {"label": "rcpt", "send": f"RCPT TO:<{account.address}>"},
+            ],
+        )
 
     def recipients(self, vantage: str, domain: DomainPlan) -> None:
         """Who is accepted on port 25: postmaster, abuse, delivery reports; and that an unknown one is not."""

@@ -82,8 +82,8 @@ def build(
     mail: what became of the mail that Email Routing took, one for each zone, as cloudflare_email_routing_info returns it.
     """
     domains = [_path(plan, d, findings) for d in plan.domains]
-    names = [d["name"] for d in domains] + [r.unicode_name or r.name for r in plan.routing]
-    return {**assemble(VERIFY, names, findings, labels, now), "domains": domains, "mail": [dict(m) for m in mail]}
+    names = dict.fromkeys([*(d["name"] for d in domains), *(r.unicode_name or r.name for r in plan.routing)])
+    return {**assemble(VERIFY, list(names), findings, labels, now), "domains": domains, "mail": [dict(m) for m in mail]}
 
 
 def assemble(
@@ -162,7 +162,8 @@ def _path(plan: MailPlan, domain: DomainPlan, findings: Sequence[Finding]) -> Di
     return {
         "name": domain.unicode_name or domain.name,
         "verdict": worst(f.verdict for f in mine if f.verdict != NA),
-        "inbound": leg(INBOUND),
+        # Mail that others take does not come this way.
+        "inbound": leg(INBOUND) if domain.takes_mail else [],
         "outbound": leg(OUTBOUND),
     }
 

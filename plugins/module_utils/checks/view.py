@@ -76,13 +76,23 @@ class View:
 
     @property
     def routed(self) -> Tuple[RoutingPlan, ...]:
-        """Domains without a home that are in use."""
+        """Domains in use whose mail a routing service takes."""
         return tuple(d for d in self.plan.routing if d.state == "present")
 
     @property
     def mail_domains(self) -> Tuple[MailDomain, ...]:
-        """Every domain in whose name mail is sent."""
-        return (*self.plan.domains, *self.routed)
+        """Every mail domain once, by who takes its mail."""
+        return (*self.taking, *self.routed)
+
+    @property
+    def taking(self) -> Tuple[DomainPlan, ...]:
+        """Domains whose mail comes to a home; the other ``plan.domains`` are only sent from there."""
+        return tuple(d for d in self.plan.domains if d.takes_mail)
+
+    def doors(self, domain: DomainPlan) -> List[EdgePlan]:
+        """Edges at which the domain's users hand in mail."""
+        egress = self.edge(domain.egress)
+        return self.inbound(domain) or ([egress] if egress else [])
 
     def canary_route(self, domain: RoutingPlan) -> Optional[Tuple[str, CanaryPlan]]:
         """An address whose mail is forwarded to a witness's mailbox, and that witness."""

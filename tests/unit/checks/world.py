@@ -59,15 +59,17 @@ def keys() -> tuple[tuple[str, str, str], ...]:
     return tuple(out)
 
 
-def facts() -> Facts:
+def facts(*domains: str) -> Facts:
+    """Keys of each domain, the same for all; of example A's when none is named."""
     dkim = tuple(
         {
-            "domain": DOMAIN,
+            "domain": domain,
             "algorithm": algorithm,
             "selector": selector,
             "txt": f"v=DKIM1; k={algorithm.split('-')[0]}; h=sha256; p={public}",
-            "path": f"/etc/mailstead/dkim/{DOMAIN}/{selector}.pem",
+            "path": f"/etc/mailstead/dkim/{domain}/{selector}.pem",
         }
+        for domain in domains or (DOMAIN,)
         for algorithm, selector, public in keys()
     )
     return Facts(dkim=dkim, spki={HOST: SPKI}, signed=(DOMAIN,))
@@ -318,9 +320,10 @@ class World:
     # -- mail ------------------------------------------------------------------------------------------------------
 
     def _canary(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
+        domain = args["sender"].rpartition("@")[2]
         signed = ["from", "from", "to", "date", "subject", "message-id"]
         results = "; ".join(
-            f"dkim=pass (key ok) header.d={DOMAIN} header.s={s} header.a={a.split('-')[0]}-sha256"
+            f"dkim=pass (key ok) header.d={domain} header.s={s} header.a={a.split('-')[0]}-sha256"
             for a, s, _p in keys()
         )
         return {
@@ -334,22 +337,22 @@ class World:
             "line_ends": 0,
             "transcript": [],
             "headers": [
-                ["Return-Path", f"<rekord@{DOMAIN}>"],
-                ["Authentication-Results", f"{RECEIVER}; dmarc=pass (p=reject dis=none) header.from={DOMAIN}"],
+                ["Return-Path", f"<{args['sender']}>"],
+                ["Authentication-Results", f"{RECEIVER}; dmarc=pass (p=reject dis=none) header.from={domain}"],
                 ["Authentication-Results", f"{RECEIVER}; {results}"],
-                ["Authentication-Results", f"{RECEIVER}; spf=pass smtp.mailfrom=rekord@{DOMAIN}"],
+                ["Authentication-Results", f"{RECEIVER}; spf=pass smtp.mailfrom={args['sender']}"],
                 ["Received", f"from {HOST} ({HOST} [{V4}]) (using TLSv1.3) by {RECEIVER} (Postfix) with ESMTPS id 1"],
                 ["Received", f"from {HOST} (localhost [127.0.0.1]) by {RELAY} (Postfix) with ESMTP id 2"],
-                *[["DKIM-Signature", f"v=1; s={s}; d={DOMAIN}"] for _a, s, _p in keys()],
-                ["From", f"<rekord@{DOMAIN}>"],
+                *[["DKIM-Signature", f"v=1; s={s}; d={domain}"] for _a, s, _p in keys()],
+                ["From", f"<{args['sender']}>"],
                 ["To", f"<{args['recipient']}>"],
                 ["Subject", "Canary 10.0.0.1"],
                 ["Date", "Sat, 21 Nov 2026 12:00:00 +0000"],
-                ["Message-ID", "<x@example.com>"],
+                ["Message-ID", f"<x@{domain}>"],
             ],
             "signatures": [
                 {
-                    "d": DOMAIN,
+                    "d": domain,
                     "s": s,
                     "a": f"{a.split('-')[0]}-sha256",
                     "c": "relaxed/relaxed",

@@ -25,7 +25,7 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _wildcard(case, zone)
         yield _ttl(case, zone)
         yield _dnssec(case, zone)
-    for domain in case.view.plan.domains:
+    for domain in case.view.taking:
         yield _mx_sane(case, domain)
         yield _mx_ours(case, domain)
     for host in sorted({e.mail_name for e in case.view.plan.edges}):

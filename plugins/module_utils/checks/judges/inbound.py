@@ -29,7 +29,7 @@ def judge(case: Case) -> Iterator[Finding]:
             for port in CLIENT_PORTS:
                 if port in edge.ports:
                     yield _client_port(case, edge, address, port)
-    for domain in case.view.plan.domains:
+    for domain in case.view.taking:
         yield _postmaster(case, domain)
 
 

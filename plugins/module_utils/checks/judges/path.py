@@ -33,6 +33,7 @@ def judge(case: Case) -> Iterator[Finding]:
                 yield case.unknown(check, domain.name, why, matters=False)
         else:
             yield from _canary(case, domain)
+    for domain in case.view.taking:
         yield _stranger(case, domain)
         yield _discovery(case, domain)
 
@@ -46,8 +47,8 @@ def outbound_needs(case: Case, domain: DomainPlan) -> Tuple[str, ...]:
         out += [f"{c}@{domain.name}/{address}" for c in ("F3", "F4", "F10")]
         if edge:
             out += [f"A4@{edge.mail_name}/{address}", f"B1@{edge.host}/{addresses.family(address)}"]
-    for inbound in case.view.inbound(domain):
-        for address in addresses_of(inbound):
+    for door in case.view.doors(domain):
+        for address in addresses_of(door):
             out += [f"{c}@{address}:465" for c in ("C3", "K2", "K3")]
     return tuple(out)
 

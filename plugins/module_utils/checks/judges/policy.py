@@ -23,7 +23,7 @@ MTA_STS = ("I1", "I2", "I3", "I4", "I5", "I6")
 
 
 def judge(case: Case) -> Iterator[Finding]:
-    for domain in case.view.plan.domains:
+    for domain in case.view.taking:
         if domain.mta_sts == "off":
             for check in MTA_STS:
                 yield case.na(check, domain.name, "mta_sts is off in the intent")

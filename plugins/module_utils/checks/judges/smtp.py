@@ -31,9 +31,12 @@ def judge(case: Case) -> Iterator[Finding]:
         for version in ("v1", "v2"):
             yield _forged_proxy(case, home.host, "direct", version, home.host, ())
     for domain in case.view.plan.domains:
-        yield _unknown_recipient(case, domain)
-        yield _null_sender(case, domain)
-        yield _from_stranger(case, domain)
+        if domain.takes_mail:
+            yield _unknown_recipient(case, domain)
+            yield _null_sender(case, domain)
+            yield _from_stranger(case, domain)
+        else:
+            yield _elsewhere(case, domain)
         yield from _from_user(case, domain)
 
 
@@ -261,9 +264,31 @@ def _from_stranger(case: Case, domain: DomainPlan) -> Finding:
     )
 
 
+def _elsewhere(case: Case, domain: DomainPlan) -> Finding:
+    expected = "5xx at RCPT for every address of the domain"
+    if not case.watched:
+        return case.unknown("L16", domain.name, NO_OUTSIDE, expected=expected, matters=False)
+    probe = ids.elsewhere(domain.name)
+    seen = case.seen(probe)
+    reply = (seen.data.get("replies", {}) if seen and seen.ok else {}).get("rcpt")
+    if reply is None or seen is None:
+        why = case.why_not(seen, probe) if seen is None or not seen.ok else _session_end(seen.data)
+        return case.unknown("L16", domain.name, why, expected=expected)
+    code = int(reply["code"])
+    return case.finding(
+        "L16",
+        domain.name,
+        "fail" if 200 <= code < 300 else "pass" if code >= 500 else "unknown",
+        reply["text"],
+        expected=expected,
+        evidence=transcript(seen.data),
+        fix="run the Sieve script that refuses it at the RCPT stage (run site.yml): senders have to look at the MX",
+    )
+
+
 def _from_user(case: Case, domain: DomainPlan) -> Iterator[Finding]:
     needs: Tuple[str, ...] = ()
-    for edge in case.view.inbound(domain):
+    for edge in case.view.doors(domain):
         needs += (f"C2@{edge.host}", *(f"C3@{a}:465" for a in addresses_of(edge)))
     probe = ids.forged_sender(domain.name)
     seen = case.seen(probe)
