@@ -51,7 +51,9 @@ class Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         client = Client(str(session.peer[0]), str(session.host_name or "unknown"))
-        mail = Mail(client, envelope.mail_from or "", envelope.rcpt_tos[0], bytes(envelope.content or b""))
+        # The library hands over the null reverse-path as it was written.
+        sender = "" if envelope.mail_from in (None, "<>") else str(envelope.mail_from)
+        mail = Mail(client, sender, envelope.rcpt_tos[0], bytes(envelope.content or b""))
         return _line(await asyncio.to_thread(self._exchange.process, mail))
 
 

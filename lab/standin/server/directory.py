@@ -146,4 +146,5 @@ class Directory:
             return Resolution("expand", tuple(self._view.lists[target]))
         if catch_all and domain["catchAllAddress"]:
             return Resolution("rewrite", (domain["catchAllAddress"],))
-        return Resolution("unknown-domain" if domain["allowRelaying"] else "unknown-recipient")
+        # Whoever asks: a domain that allows relaying accepts what it does not know, strangers' mail too.
+        return Resolution("accept" if domain["allowRelaying"] else "unknown-recipient")

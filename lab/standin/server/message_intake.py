@@ -148,16 +148,11 @@ class Intake:
             len(message),
             (self.state.envelope.sender or "").lower(),
             [recipient.lower() for recipient in self.state.envelope.recipients],
-            {
-                "env.authenticated_as": self.state.authenticated_as,
-                "env.remote_ip": self.state.connection.remote[0],
-                "env.helo_domain": self.state.helo,
-            },
+            self.state.environment(),
         )
         outcome = sieve.run(script, context)
         if outcome.action == "reject":
-            coded = re.match(r"\d{3} ", outcome.reply) is not None
-            raise RefusedError((outcome.reply if coded else f"503 5.5.3 {outcome.reply}").strip())
+            raise RefusedError(sieve.refusal(outcome))
         if outcome.action == "discard":
             raise RefusedError("250 2.0.0 Message queued for delivery.")
         return "".join(f"{header}: {value}\r\n" for header, value in outcome.headers)

@@ -79,6 +79,14 @@ class State:
             "priority": 0,
         }
 
+    def environment(self) -> dict[str, str]:
+        """The session as a system script sees it, below ``env``."""
+        return {
+            "env.authenticated_as": self.authenticated_as,
+            "env.remote_ip": self.connection.remote[0],
+            "env.helo_domain": self.helo,
+        }
+
 
 def parse_path(argument: str, keyword: str, what: str) -> tuple[str, list[str]]:
     """``FROM:<address> PARAMETERS`` → address and parameters. Raises ReplyError with the server's reply."""

@@ -252,6 +252,12 @@ class Outcome:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
+def refusal(outcome: Outcome) -> str:
+    """The SMTP reply of a script that rejects: its own where it begins with a code."""
+    coded = re.match(r"\d{3} ", outcome.reply) is not None
+    return (outcome.reply if coded else f"503 5.5.3 {outcome.reply}").strip()
+
+
 class _StopError(Exception):
     pass
 

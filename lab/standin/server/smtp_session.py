@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from . import authentication
+from . import authentication, sieve
 from .expression_functions import Constant, to_text
 from .expressions import to_strings
 from .listeners import Connection
@@ -315,6 +315,7 @@ class SmtpSession:
             await self.reply("250 2.1.5 OK")
             return
         envelope.recipients.append(address)
+        self._recipient_script()
         targets = self._resolve(address)
         if isinstance(targets, str):
             envelope.recipients.pop()
@@ -330,6 +331,20 @@ class SmtpSession:
             envelope.silent.update(targets)
         envelope.accepted += 1
         await self.reply("250 2.1.5 OK")
+
+    def _recipient_script(self) -> None:
+        """Run the RCPT script, if an expression names one. What it refuses costs the client neither time nor a failure."""
+        state = self.state
+        name = self.registry.evaluate("MtaStageRcpt", "script", state.variables())
+        script = self.mail.script(to_text(name)) if name else None
+        if script is None:
+            return
+        recipients = [recipient.lower() for recipient in state.envelope.recipients]
+        context = sieve.Context(None, 0, (state.envelope.sender or "").lower(), recipients, state.environment())
+        outcome = sieve.run(script, context)
+        if outcome.action == "reject":
+            state.envelope.recipients.pop()
+            raise ReplyError(sieve.refusal(outcome))
 
     def _resolve(self, address: str) -> list[str] | str:
         """Where mail for the last recipient goes, or the reply that refuses it."""

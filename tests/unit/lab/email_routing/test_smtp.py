@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -25,16 +25,18 @@ from .world import MESSAGE, RECIPIENT, SENDER, Account, Mailbox, Table, judged, 
 
 @dataclass
 class Front:
-    """A running exchanger. verdict: what it thinks of every message; clients: whom it judged."""
+    """A running exchanger. verdict: what it thinks of every message; clients, senders: whom it judged."""
 
     account: Account
     box: Mailbox
     verdict: Judgement
     clients: list[Client]
     port: int = 0
+    senders: list[str] = field(default_factory=list)
 
     def judge(self, client: Client, sender: str, message: bytes) -> Judgement:
         self.clients.append(client)
+        self.senders.append(sender)
         return self.verdict
 
     def connect(self) -> smtplib.SMTP:
@@ -66,6 +68,15 @@ def test_mail_goes_from_the_sender_to_the_destination(front: Front) -> None:
     assert sender.startswith("SRS0=") and recipient == "you@gmail.com"
     assert message.endswith(b"\r\n\r\nHello.\r\n")
     assert front.clients == [Client("127.0.0.1", "mail.stranger.example.org")]
+
+
+def test_a_bounce_comes_with_a_null_return_path_and_keeps_it(front: Front) -> None:
+    """It is judged by the greeting, so its sender must be seen to be none."""
+    with front.connect() as client:
+        assert client.sendmail("", [RECIPIENT], MESSAGE) == {}
+    ((sender, _recipient, _message),) = front.box.taken
+    # As the destination's library writes it.
+    assert sender == "<>" and front.senders == [""]
 
 
 def test_it_says_who_it_is_and_that_it_is_a_stand_in(front: Front) -> None:
