@@ -272,13 +272,21 @@ class _Mailbox(imaplib.IMAP4_SSL):
 
 def find(token: str, mailbox: str = MAILBOX) -> Message | None:
     """The message with the token in its subject, as the owner of the mailbox finds it; None when it is not there."""
+    return _search("SUBJECT", token, mailbox)
 
+
+def holding(token: str, mailbox: str = MAILBOX) -> Message | None:
+    """A message that has the token anywhere, such as a bounce."""
+    return _search("TEXT", token, mailbox)
+
+
+def _search(where: str, token: str, mailbox: str) -> Message | None:
     def read() -> Message | None:
         box = _Mailbox(host("receiver").hostname)
         try:
             box.login(mailbox, secrets.load().canary_password)
             box.select("INBOX", readonly=True)
-            _, found = box.search(None, "SUBJECT", f'"{token}"')
+            _, found = box.search(None, where, f'"{token}"')
             if not found[0]:
                 return None
             _, parts = box.fetch(found[0].split()[-1].decode(), "(RFC822)")
