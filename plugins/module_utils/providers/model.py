@@ -9,8 +9,9 @@ each fact was found and when it was last looked at.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Match, Optional, Sequence, Tuple
 
 #: DMARC policies, the mildest first (RFC 9989 §4.7).
 POLICIES: Tuple[str, ...] = ("none", "quarantine", "reject")
@@ -19,19 +20,32 @@ ALIGNMENTS: Tuple[str, ...] = ("no", "relaxed", "strict")
 ROLES: Tuple[str, ...] = ("inbound", "outbound", "forwarder")
 
 
+#: Kinds of inputs that are understood beyond their pattern.
+KINDS: Tuple[str, ...] = ("dkim", "host", "token")
+
+
 @dataclass(frozen=True)
 class Input:
-    """A value only the user has, such as a key that the provider made. where: where it is found; pattern: of the value."""
+    """A value only the user has, such as a key that the provider made. where: where it is found; pattern: of the value.
+
+    kind: dkim (a DKIM record, or its p= part), host (a host name), token (no blanks), or nothing. choices: all values there
+    are. default: what is taken when none is given; it may hold ``{domain}`` and ``{dashes}``. unless: another input that
+    does the same (a provider offers a TXT record or a CNAME): where that is given, this one is not required.
+    """
 
     name: str
     where: str
     pattern: str = ""
     required: bool = False
+    kind: str = ""
+    choices: Tuple[str, ...] = ()
+    default: str = ""
+    unless: str = ""
 
 
 @dataclass(frozen=True)
 class RecordTemplate:
-    """A record for the domain. name: relative to it, empty for the apex; value may hold ``{input}`` and ``{domain}``."""
+    """A record for the domain. name: relative to it, empty for the apex; both may hold placeholders, see :func:`filled`."""
 
     name: str
     type: str
@@ -73,7 +87,8 @@ class Spf:
 class DmarcCeiling:
     """max_policy: the strictest policy under which this sender's mail still passes, and reason says why.
 
-    owns_record: the DMARC record that the provider itself publishes when the domain is set up there.
+    owns_record: the DMARC record that the provider itself publishes when the domain is set up there. cname: the name that
+    `_dmarc` is to be an alias of, where the provider keeps the record (then nobody else's TXT may stand there).
     """
 
     max_policy: str = "reject"
@@ -81,6 +96,7 @@ class DmarcCeiling:
     aligned_spf: str = "no"
     aligned_dkim: str = "no"
     owns_record: str = ""
+    cname: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,10 @@ class ByHand:
 
 @dataclass(frozen=True)
 class Profile:
+    """return_path: of the envelope sender. verification: by which the provider knows the domain's owner. client_names:
+    for mail programs; like webmail, the host to which a name of the user's own leads, they are never proxied.
+    """
+
     id: str
     title: str
     roles: Tuple[str, ...]
@@ -146,13 +166,21 @@ class Profile:
     mx: Tuple[Mx, ...] = ()
     spf: Spf = Spf()
     dkim: Tuple[Dkim, ...] = ()
-    records: Tuple[RecordTemplate, ...] = ()
+    return_path: Tuple[RecordTemplate, ...] = ()
+    verification: Tuple[RecordTemplate, ...] = ()
+    client_names: Tuple[RecordTemplate, ...] = ()
+    webmail: str = ""
     dmarc: DmarcCeiling = DmarcCeiling()
     submission: Optional[Submission] = None
     mta_sts: Optional[MtaSts] = None
     by_hand: ByHand = ByHand()
     limits: Tuple[Tuple[str, int], ...] = ()
     coexist: Coexist = Coexist()
+
+    @property
+    def records(self) -> Tuple[RecordTemplate, ...]:
+        """Everything to publish beside MX, SPF, keys and policies."""
+        return self.return_path + self.verification + self.client_names
 
     def limit(self, name: str) -> int:
         """A limit of the service; 0 when none is known."""
@@ -179,15 +207,24 @@ def limiting(profiles: Sequence[Profile]) -> List[Profile]:
 
 
 def aligned_alternatives(known: Iterable[Profile]) -> Tuple[str, ...]:
-    """Providers that send and allow reject."""
-    return tuple(sorted(p.id for p in known if p.sends and p.dmarc.max_policy == POLICIES[-1]))
+    """Providers that allow reject and send for a domain whoever takes its mail."""
+    return tuple(sorted(p.id for p in known if p.sends and not p.takes_mail and p.dmarc.max_policy == POLICIES[-1]))
+
+
+#: ``{name}`` in a template: the name of an input, domain, dashes (the domain with - for .) or account.
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """A template with its ``{placeholders}`` replaced; one without a value stays as it is."""
-    for name, value in values.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    """A template with its ``{placeholders}`` replaced; one without a value stays as it is.
+
+    A value may hold placeholders in its turn, as the default of an input does.
+    """
+
+    def value(match: Match[str]) -> str:
+        return values.get(match.group(1), match.group())
+
+    return PLACEHOLDER.sub(value, PLACEHOLDER.sub(value, text))
 
 
 def by_id(profiles: Iterable[Profile]) -> Dict[str, Profile]:

@@ -21,7 +21,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes impo
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import model
 
-HOST = Text(pattern=r"[A-Za-z0-9_{}-]+(\.[A-Za-z0-9_{}-]+)+", wanted="a host name")
+_PART = r"(?:[A-Za-z0-9_-]|\{[a-z][a-z0-9_]*\})+"
+#: In full, with placeholders for parts of it or for all.
+HOST = Text(pattern=rf"\{{[a-z][a-z0-9_]*\}}|{_PART}(?:\.{_PART})+", wanted="a host name")
 LINES = Many(Text())
 
 INPUT = Mapped(
@@ -33,6 +35,10 @@ INPUT = Mapped(
         "where": Key(Text(), required=True, doc="where the user finds the value"),
         "pattern": Key(Text(), default="", doc="regular expression of the whole value"),
         "required": Key(Flag(), default=False),
+        "kind": Key(Text(choices=model.KINDS), default="", doc="what is understood of the value beside its pattern"),
+        "choices": Key(LINES, default=(), doc="all values there are"),
+        "default": Key(Text(), default="", doc="taken when none is given; may hold {domain} and {dashes}"),
+        "unless": Key(Text(), default="", doc="another input; where that is given, this one is not required"),
     },
 )
 MX = Mapped(
@@ -86,6 +92,7 @@ DMARC = Mapped(
         "aligned_spf": Key(Text(choices=model.ALIGNMENTS, fallback="no"), default="no"),
         "aligned_dkim": Key(Text(choices=model.ALIGNMENTS, fallback="no"), default="no"),
         "owns_record": Key(Text(), default="", doc="the DMARC record that the provider publishes itself"),
+        "cname": Key(HOST, default="", doc="what _dmarc is an alias of, where the provider keeps the record"),
     },
 )
 PORT = Mapped(
@@ -151,7 +158,10 @@ PROFILE = Mapped(
         "mx": Key(Many(MX), default=()),
         "spf": Key(SPF, default=model.Spf()),
         "dkim": Key(Many(DKIM), default=()),
-        "records": Key(Many(RECORD), default=(), doc="return paths, verification and names for mail programs"),
+        "return_path": Key(Many(RECORD), default=(), doc="names of the envelope sender"),
+        "verification": Key(Many(RECORD), default=(), doc="by which the provider knows the domain's owner"),
+        "client_names": Key(Many(RECORD), default=(), doc="CNAME and SRV for mail programs; never proxied"),
+        "webmail": Key(HOST, default="", doc="where a name of the user's own for the web mail leads"),
         "dmarc": Key(DMARC, default=model.DmarcCeiling()),
         "submission": Key(SUBMISSION, default=None),
         "mta_sts": Key(MTA_STS, default=None),
@@ -161,9 +171,10 @@ PROFILE = Mapped(
     },
 )
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 #: What is known of every domain, without an input.
-KNOWN_VALUES = ("domain", "dashes")
+KNOWN_VALUES = ("domain", "dashes", "account")
+#: Fills templates to see what becomes of them.
+SAMPLE = {"domain": "example.org", "dashes": "example-org"}
 
 
 def read_profile(data: Any, place: str) -> Tuple[model.Profile, List[Problem]]:
@@ -177,30 +188,151 @@ def read_profile(data: Any, place: str) -> Tuple[model.Profile, List[Problem]]:
     return profile, reading.problems
 
 
-def _contradictions(profile: model.Profile) -> List[Tuple[str, str, str]]:
-    found: List[Tuple[str, str, str]] = []
+#: (part of the profile, what is wrong, fix)
+_Found = List[Tuple[str, str, str]]
+
+
+def _contradictions(profile: model.Profile) -> _Found:
+    return [
+        *_placeholders(profile),
+        *_inputs(profile),
+        *_directions(profile),
+        *_keys(profile),
+        *_names(profile),
+        *_spf(profile),
+    ]
+
+
+def _templates(profile: model.Profile) -> List[Tuple[str, str]]:
+    """(part of the profile, text) of everything that is filled in for a domain before it is published."""
+    out = [("mx", m.host) for m in profile.mx] + [("spf", name) for name in profile.spf.include]
+    out += [("dkim", text) for d in profile.dkim for text in (d.selector, d.value)]
+    for part in ("return_path", "verification", "client_names"):
+        out += [(part, text) for r in getattr(profile, part) for text in (r.name, r.value)]
+    out += [("webmail", profile.webmail), ("dmarc.cname", profile.dmarc.cname)]
+    return out + ([("submission", profile.submission.host)] if profile.submission else [])
+
+
+def _placeholders(profile: model.Profile) -> _Found:
+    found: _Found = []
     inputs = {i.name for i in profile.inputs}
-    templates = [("records", r.value) for r in profile.records] + [("records", r.name) for r in profile.records]
-    templates += [("dkim", text) for d in profile.dkim for text in (d.value, d.selector)]
-    for where, text in templates:
-        for name in _PLACEHOLDER.findall(text):
+    used = {i.unless for i in profile.inputs}
+    for where, text in _templates(profile):
+        for name in model.PLACEHOLDER.findall(text):
+            used.add(name)
             if name not in inputs and name not in KNOWN_VALUES:
                 found.append((where, f"'{{{name}}}' has no input", f"add an input '{name}', or correct the name"))
+    for name in sorted(inputs - used):
+        found.append(
+            ("inputs", f"'{name}' is asked for and nothing uses it", f"write {{{name}}} somewhere, or drop it")
+        )
+    return found
+
+
+def _inputs(profile: model.Profile) -> _Found:
+    found: _Found = []
+    names = [i.name for i in profile.inputs]
+    for name in sorted({n for n in names if names.count(n) > 1 or n in KNOWN_VALUES}):
+        found.append(("inputs", f"'{name}' is there twice", "let every input have a name of its own"))
+    for one in profile.inputs:
+        try:
+            pattern = re.compile(one.pattern)
+        except re.error as error:
+            what = f"the pattern {one.pattern!r} is none: {error}"
+            found.append(("inputs", what, "correct the regular expression"))
+            continue
+        default = [model.filled(one.default, SAMPLE)] if one.default else []
+        for value in (*one.choices, *default) if one.pattern else ():
+            if not pattern.fullmatch(value):
+                found.append(
+                    ("inputs", f"'{value}' does not match the pattern of {one.name}", "correct one of the two")
+                )
+        if one.choices and one.default and one.default not in one.choices:
+            what = f"the default of {one.name} is none of its choices"
+            found.append(("inputs", what, f"use one of {', '.join(one.choices)}"))
+        if one.default and one.required:
+            found.append(("inputs", f"{one.name} is required and has a default", "drop one of the two"))
+        if one.unless and (one.unless not in names or one.unless == one.name):
+            found.append(
+                ("inputs", f"{one.name} is not needed with '{one.unless}', which is no other input", "correct it")
+            )
+    return found
+
+
+def _directions(profile: model.Profile) -> _Found:
+    found: _Found = []
+    for role, takes in (("inbound", profile.inbound), ("outbound", profile.outbound)):
+        if role not in profile.roles and takes != model.Takes():
+            found.append((role, f"words for {role} without that role", f"add the role {role}, or drop the words"))
+        elif role in profile.roles and profile.inputs and "inputs" not in (*takes.required, *takes.optional):
+            found.append((role, "there are inputs, and nowhere to write them", f"add the word inputs to {role}"))
+    if profile.takes_mail and not profile.mx:
+        found.append(("mx", "it takes mail and has no exchanger", "list its exchangers"))
+    for part in ("mx", "webmail"):
+        if getattr(profile, part) and not profile.takes_mail:
+            found.append((part, f"{part} without the role inbound", f"add the role inbound, or drop {part}"))
+    if profile.sends and not profile.dmarc.reason:
+        found.append(
+            ("dmarc", "it sends and does not say what DMARC allows", "add max_policy, the alignments and the reason")
+        )
+    aligned = {profile.dmarc.aligned_spf, profile.dmarc.aligned_dkim} - {"no"}
+    if profile.sends and profile.dmarc.max_policy != model.POLICIES[0] and not aligned:
+        what = f"it allows {profile.dmarc.max_policy}, and nothing of its mail is aligned"
+        found.append(("dmarc", what, "let max_policy be none, or say what is aligned"))
+    if profile.dmarc.cname and profile.dmarc.owns_record:
+        found.append(("dmarc", "a record of the provider's own, and an alias in the same place", "keep one of the two"))
+    return found
+
+
+def _keys(profile: model.Profile) -> _Found:
+    found: _Found = []
     for record in profile.dkim:
         if (record.kind == "managed") == bool(record.value):
             what = f"a {record.kind} key {'has' if record.value else 'lacks'} a value"
             found.append(("dkim", what, "txt and cname need a value, managed has none"))
-    for role, takes in (("inbound", profile.inbound), ("outbound", profile.outbound)):
-        if role not in profile.roles and takes != model.Takes():
-            found.append((role, f"words for {role} without that role", f"add the role {role}, or drop the words"))
-    if profile.takes_mail and not profile.mx:
-        found.append(("mx", "it takes mail and has no exchanger", "list its exchangers"))
-    for text in (i.pattern for i in profile.inputs):
-        try:
-            re.compile(text)
-        except re.error as error:
-            found.append(("inputs", f"the pattern {text!r} is none: {error}", "correct the regular expression"))
+    selectors = [d.selector for d in profile.dkim]
+    for selector in sorted({s for s in selectors if selectors.count(s) > 1}):
+        found.append(("dkim", f"the selector '{selector}' is there twice", "one name holds one key"))
     return found
+
+
+def _names(profile: model.Profile) -> _Found:
+    found: _Found = []
+    allowed = {
+        "return_path": ("CNAME", "MX", "TXT"),
+        "verification": ("CNAME", "TXT"),
+        "client_names": ("CNAME", "SRV"),
+    }
+    for part, types in allowed.items():
+        for record in getattr(profile, part):
+            if record.type not in types:
+                found.append((part, f"{record.type} is no type of these records", f"use one of {', '.join(types)}"))
+            elif not record.name and record.type != "TXT":
+                what = f"a {record.type} at the domain itself would take the place of its own records"
+                found.append((part, what, "give the record a name below the domain"))
+    for record in profile.return_path:
+        if not record.name and record.type == "TXT":
+            found.append(
+                ("return_path", "a policy at the domain itself", "name its includes in spf, with the scope apex")
+            )
+    return found
+
+
+def _spf(profile: model.Profile) -> _Found:
+    """Includes at the domain are merged with those of others; those of a return path stand in its own record."""
+    spf = profile.spf
+    if (spf.scope == "apex") != bool(spf.include) and spf.scope != "return_path":
+        what = (
+            f"the scope is {spf.scope}, and there {'are' if spf.include else 'is no'} include{'s' * bool(spf.include)}"
+        )
+        return [("spf", what, "let the scope be none without includes, apex or return_path with them")]
+    texts = [r.value.split() for r in profile.return_path if r.type == "TXT"]
+    if spf.scope == "return_path" and not profile.coexist.managed_by_api:
+        missing = [name for name in spf.include if not any(f"include:{name}" in words for words in texts)]
+        if missing:
+            fix = "write the whole SPF record of the return path into return_path"
+            return [("spf", f"no record of the return path includes {', '.join(missing)}", fix)]
+    return []
 
 
 def json_schema() -> Dict[str, Any]:

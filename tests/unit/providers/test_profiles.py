@@ -34,7 +34,18 @@ MINIMAL: dict[str, Any] = {
     "roles": ["outbound"],
     "verified_on": "2026-11-20",
     "sources": ["https://docs.example.net/dns"],
+    "dmarc": {"max_policy": "reject", "reason": "it signs with the domain's key", "aligned_dkim": "strict"},
 }
+IN: dict[str, Any] = {"roles": ["inbound"], "mx": [{"host": "mx.example.net", "preference": 10}]}
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    """A profile with one input, and a record that uses it."""
+    return {
+        "outbound": {"optional": ["inputs"]},
+        "inputs": [{"name": "token", "where": "there", **more}],
+        "verification": [{"type": "TXT", "value": "token={token}"}],
+    }
 
 
 def test_the_schema_beside_the_profiles_is_up_to_date() -> None:
@@ -87,10 +98,40 @@ def test_templates_are_filled_as_far_as_values_are_known() -> None:
         ("MS-PRO-002", {"dkim": [{"kind": "txt", "selector": "s"}]}),
         ("MS-PRO-002", {"dkim": [{"kind": "managed", "selector": "s", "value": "x"}]}),
         ("MS-PRO-002", {"dkim": [{"kind": "txt", "selector": "s", "value": "{key}"}]}),
-        ("MS-PRO-002", {"records": [{"type": "TXT", "value": "token={token}"}]}),
+        ("MS-PRO-002", {"verification": [{"type": "TXT", "value": "token={token}"}]}),
+        ("MS-PRO-002", {**IN, "mx": [{"host": "mx.{region}.example.net"}]}),
+        ("MS-PRO-002", {"spf": {"scope": "apex", "include": ["{region}.example.net"]}}),
+        ("MS-PRO-002", {"submission": {"host": "{region}.example.net", "ports": []}}),
+        ("MS-PRO-002", {**IN, "webmail": "{region}.example.net"}),
+        ("MS-PRO-002", {"webmail": "mail.example.net"}),
+        ("MS-PRO-002", {"mx": IN["mx"]}),
+        ("MS-PRO-002", {"dmarc": {"max_policy": "reject", "reason": "none"}}),
+        ("MS-PRO-002", {"dmarc": {}, "roles": ["outbound"]}),
+        ("MS-PRO-002", {"dmarc": {**MINIMAL["dmarc"], "cname": "dmarc.{region}.example.net"}}),
+        ("MS-PRO-002", {"dmarc": {**MINIMAL["dmarc"], "cname": "d.example.net", "owns_record": "v=DMARC1; p=none"}}),
+        ("MS-PRO-002", {"client_names": [{"name": "imap", "type": "TXT", "value": "x"}]}),
+        ("MS-PRO-002", {"client_names": [{"type": "CNAME", "value": "imap.example.net"}]}),
+        ("MS-PRO-002", {"verification": [{"name": "x", "type": "MX", "value": "10 mx.example.net"}]}),
+        ("MS-PRO-002", {"return_path": [{"type": "MX", "value": "10 feedback.example.net"}]}),
+        ("MS-PRO-002", {"return_path": [{"type": "TXT", "value": "v=spf1 include:example.net -all"}]}),
+        ("MS-PRO-002", {"return_path": [{"name": "send", "type": "SRV", "value": "0 1 25 x.example.net"}]}),
+        ("MS-PRO-002", {"spf": {"scope": "apex"}}),
+        ("MS-PRO-002", {"spf": {"scope": "none", "include": ["example.net"]}}),
+        ("MS-PRO-002", {"spf": {"scope": "return_path", "include": ["example.net"]}}),
+        ("MS-PRO-002", {"dkim": [{"kind": "managed", "selector": "s"}, {"kind": "managed", "selector": "s"}]}),
+        ("MS-PRO-002", {**asked(), "outbound": {}}),
+        ("MS-PRO-002", {**asked(), "verification": []}),
+        ("MS-PRO-002", {**asked(), "inputs": 2 * asked()["inputs"]}),
+        ("MS-PRO-002", asked(pattern="[0-9]+", default="x")),
+        ("MS-PRO-002", asked(pattern="[0-9]+", choices=["1", "x"])),
+        ("MS-PRO-002", asked(choices=["1", "2"], default="3")),
+        ("MS-PRO-002", asked(required=True, default="3")),
+        ("MS-PRO-002", asked(unless="another")),
+        ("MS-PRO-002", asked(unless="token")),
+        ("MS-INT-004", asked(kind="key")),
         ("MS-PRO-002", {"inbound": {"optional": ["addresses"]}}),
         ("MS-PRO-002", {"roles": ["inbound", "outbound"]}),
-        ("MS-PRO-002", {"inputs": [{"name": "key", "where": "there", "pattern": "("}]}),
+        ("MS-PRO-002", asked(pattern="(")),
     ],
 )
 def test_mistakes_in_a_profile_have_codes(code: str, changes: dict[str, Any]) -> None:
