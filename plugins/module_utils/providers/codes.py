@@ -10,4 +10,9 @@ from typing import Dict
 CODES: Dict[str, str] = {
     "MS-PRO-001": "A provider's profile cannot be read: the file is no YAML, or its name is not the id in it.",
     "MS-PRO-002": "A provider's profile contradicts itself: a role without its words, a value without its input.",
+    "MS-PRO-020": "Two providers would take the mail of one domain: its MX has one owner (rule C1). Let one take it.",
+    "MS-PRO-021": "An SPF record ends in -all although it does not list a declared sender, or that sender asks for ~all (rule C6).",
+    "MS-PRO-022": "Two providers want different DKIM keys under one selector (rule C7). Give one of them another selector.",
+    "MS-PRO-023": "Two providers each keep a record of their own at `_dmarc`, which can have one (rule C8).",
+    "MS-PRO-024": "Two providers want records at one name that cannot stand together, such as a return path (rules C1, C3, C8).",
 }
