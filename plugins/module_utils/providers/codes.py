@@ -15,4 +15,10 @@ CODES: Dict[str, str] = {
     "MS-PRO-022": "Two providers want different DKIM keys under one selector (rule C7). Give one of them another selector.",
     "MS-PRO-023": "Two providers each keep a record of their own at `_dmarc`, which can have one (rule C8).",
     "MS-PRO-024": "Two providers want records at one name that cannot stand together, such as a return path (rules C1, C3, C8).",
+    "MS-PRO-030": "A host that a profile names has no address any more: the provider has moved. Correct the profile.",
+    "MS-PRO-031": "The SPF includes of a profile cost more look-ups than it says. Domains with several senders may be over ten now.",
+    "MS-PRO-032": "An SPF include that a profile names publishes no record that can be read: receivers answer permerror.",
+    "MS-PRO-033": "More than two look-ups of a profile's SPF includes find nothing: receivers answer permerror (RFC 7208 §4.6.4).",
+    "MS-PRO-034": "Nobody has looked at the facts of a profile for too long. Go through its sources and date it anew.",
+    "MS-PRO-035": "The DNS did not answer, so profiles could not be compared with it.",
 }

@@ -106,7 +106,7 @@ def test_templates_are_filled_as_far_as_values_are_known() -> None:
         ("MS-PRO-002", {"webmail": "mail.example.net"}),
         ("MS-PRO-002", {"mx": IN["mx"]}),
         ("MS-PRO-002", {"dmarc": {"max_policy": "reject", "reason": "none"}}),
-        ("MS-PRO-002", {"dmarc": {}, "roles": ["outbound"]}),
+        ("MS-PRO-002", {"dmarc": None}),
         ("MS-PRO-002", {"dmarc": {**MINIMAL["dmarc"], "cname": "dmarc.{region}.example.net"}}),
         ("MS-PRO-002", {"dmarc": {**MINIMAL["dmarc"], "cname": "d.example.net", "owns_record": "v=DMARC1; p=none"}}),
         ("MS-PRO-002", {"client_names": [{"name": "imap", "type": "TXT", "value": "x"}]}),
