@@ -13,6 +13,10 @@ import ipaddress
 from dataclasses import dataclass
 
 from lab.topology import (
+    EXMAIL_EXCHANGES,
+    EXMAIL_IMAP,
+    EXMAIL_LAST,
+    EXMAIL_SENDER_LAST,
     PROVIDER_A,
     PROVIDER_B,
     REVERSE_SERVER,
@@ -94,7 +98,28 @@ PROVIDER_EXCHANGES: tuple[tuple[str, str, int], ...] = (
     ("outlook.com", "outlook-com.olc.protection.outlook.com", 32),
     ("yahoo.com", "mta5.am0.yahoodns.net", 33),
     ("qq.com", "mx1.qq.com", 34),
+    ("163.com", "163mx01.mxmail.netease.com", 38),
 )
+
+#: Tencent Exmail: its exchangers, a server it sends from, the names of its web mail and submission server, and the name that
+#: customers put into SPF. That costs eight look-ups: itself and seven more. The addresses are in the fourth of them.
+EXMAIL: tuple[tuple[str, int], ...] = tuple(zip(EXMAIL_EXCHANGES, EXMAIL_LAST))
+EXMAIL_SENDER, EXMAIL_SPF = "smtpbg1.qq.com", "spf.mail.qq.com"
+EXMAIL_SERVICES = ("exmail.qq.com", "smtp.exmail.qq.com")
+#: The selector that Exmail signs with for its customer; the key is made with the lab.
+HOSTED_SELECTOR = "lokg123"
+
+
+def _exmail_spf() -> tuple[Record, ...]:
+    """What customers include, and the parts it is made of. Only the sending server's addresses are anybody's."""
+    parts = {letter: f"ip4:198.19.{n}.0/24" for n, letter in enumerate("abcdefg", 1)}
+    parts["d"] += f" ip4:198.18.0.{EXMAIL_SENDER_LAST} ip6:{core6(str(EXMAIL_SENDER_LAST))}"
+    includes = " ".join(f"include:spf-{letter}.mail.qq.com" for letter in parts)
+    return (
+        Record(EXMAIL_SPF, "TXT", f"v=spf1 {includes} -all"),
+        *(Record(f"spf-{letter}.mail.qq.com", "TXT", f"v=spf1 {terms} -all") for letter, terms in parts.items()),
+    )
+
 
 #: Email Routing: its exchangers with the last part of their addresses, the server that forwards, its DKIM record.
 ROUTING: tuple[tuple[str, int], ...] = tuple(zip(ROUTING_EXCHANGES, (61, 62, 63)))
@@ -129,6 +154,12 @@ STATIC_RECORDS: tuple[Record, ...] = (
     Record("gmail.com", "TXT", "v=spf1 redirect=_spf.google.com"),
     Record("_spf.google.com", "TXT", f"v=spf1 ip4:198.18.0.31 ip6:{core6('31')} ~all"),
     Record("_dmarc.gmail.com", "TXT", "v=DMARC1; p=none; sp=quarantine"),
+    # Tencent Exmail: nothing listens behind the names of its web mail and submission server, mailboxes can be read.
+    *(record for name, last in EXMAIL for record in both(name, last)),
+    *(record for name in (EXMAIL_SENDER, *EXMAIL_SERVICES) for record in both(name, EXMAIL_SENDER_LAST)),
+    *both(EXMAIL_IMAP, 30),
+    Record(EXMAIL_SENDER, "TXT", "v=spf1 a -all"),
+    *_exmail_spf(),
     # Email Routing: where a zone's MX lead, who forwards, and what zones refer to.
     *(record for name, last in ROUTING for record in both(name, last)),
     *both(FORWARDER, FORWARDER_LAST),
@@ -143,6 +174,7 @@ STATIC_RECORDS: tuple[Record, ...] = (
 
 #: Zones delegated from a top-level domain, besides those of the customer.
 STATIC_ZONES = (
+    "163.com",
     "cloudflare-email.net",
     "cloudflare.com",
     "cloudflare.net",
@@ -152,6 +184,7 @@ STATIC_ZONES = (
     "gmail.com",
     "google.com",
     "letsencrypt.org",
+    "netease.com",
     "outlook.com",
     "qq.com",
     "spamhaus.org",
@@ -172,6 +205,8 @@ POINTERS: tuple[tuple[str, str], ...] = (
     (core6("30"), "mx.strict.example.org"),
     *((f"198.18.0.{n}", exchange) for _, exchange, n in PROVIDER_EXCHANGES),
     *((core6(str(n)), exchange) for _, exchange, n in PROVIDER_EXCHANGES),
+    *((f"198.18.0.{n}", name) for name, n in (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST))),
+    *((core6(str(n)), name) for name, n in (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST))),
     *((f"198.18.0.{n}", exchange) for exchange, n in ROUTING),
     *((core6(str(n)), exchange) for exchange, n in ROUTING),
     (f"198.18.0.{FORWARDER_LAST}", FORWARDER),

@@ -121,10 +121,12 @@ def ensure() -> bytes:
 
 
 def dkim_key(name: str) -> tuple[bytes, str]:
-    """An RSA-2048 key of a machine of the lab, made once. Returns (private PEM, TXT of RFC 6376 section 3.6.1)."""
+    """An RSA-2048 key, made once. Returns (private PEM, TXT of RFC 6376 section 3.6.1), which is in a file beside the key."""
     key_file = paths.PKI / f"{name}.dkim.key"
     if not key_file.is_file():
         paths.write_if_changed(key_file, _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
     key = serialization.load_pem_private_key(key_file.read_bytes(), None)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return key_file.read_bytes(), "v=DKIM1; k=rsa; p=" + "".join(public.decode().split("\n")[1:-2])
+    record = "v=DKIM1; k=rsa; p=" + "".join(public.decode().split("\n")[1:-2])
+    paths.write_if_changed(paths.PKI / f"{name}.dkim.txt", f"{record}\n", 0o644)
+    return key_file.read_bytes(), record

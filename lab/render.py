@@ -11,6 +11,7 @@ from typing import Any
 
 from lab import dns, names, paths, pki
 from lab.names import (
+    EXMAIL,
     FORWARDER,
     FORWARDER_LAST,
     PROVIDER_EXCHANGES,
@@ -28,7 +29,13 @@ from lab.topology import GUARDED4, GUARDED6, HOSTS, NETWORKS, RESOLVER, RESOLVER
 ANCHOR_FILE = "/usr/local/share/ca-certificates/mailstead-lab.crt"
 CANARY = "canary@strict.example.org"
 #: A mailbox at one of the large providers, by the provider's domain: where forwarded mail ends. Same password.
-MAILBOXES = {"gmail.com": "you@gmail.com"}
+MAILBOXES = {"gmail.com": "you@gmail.com", "163.com": "friend@163.com"}
+#: How a provider with a mailbox judges mail (lab/images/receiver/settings.py); the others as the receiver itself does.
+MANNERS = {"gmail.com": "authenticated", "163.com": "lenient"}
+#: The domain whose mailboxes are at Tencent Exmail, the mailbox, its other names, and what a token for the zone may do.
+HOSTED_ZONE, HOSTED_MAILBOX = "example.cn", "you@example.cn"
+HOSTED_ALIASES = ("postmaster", "abuse", "dmarc")
+HOSTED_SCOPES = ("Zone:Read", "DNS:Edit", "Email Sending:Edit", "Account Settings:Read")
 #: The zone that is served by Email Routing, and what a token for that has to allow.
 ROUTED_ZONE = "example.me"
 ROUTING_SCOPES = (
@@ -68,6 +75,8 @@ def world(secrets: Secrets) -> World:
     private, published = pki.dkim_key("stranger")
     record = Record(f"{STRANGER_SELECTOR}._domainkey.stranger.example.org", "TXT", published)
     routing, routing_record = pki.dkim_key("routing")
+    # Nobody in the lab holds this one: tests sign with it, and the inventory publishes what belongs to it.
+    pki.dkim_key("hosted")
     zones = names.all_zones((record, Record(ROUTING_DKIM, "TXT", routing_record)))
     return World(zones, dns.signing_keys(zones), secrets, authority, private, routing, routing_record)
 
@@ -126,6 +135,7 @@ def _twin(facts: World) -> dict[str, Any]:
         "tokens": [
             {"token": facts.secrets.cloudflare_token, "scopes": ["Zone:Read", "DNS:Edit"]},
             {"token": facts.secrets.cloudflare_routing_token, "scopes": list(ROUTING_SCOPES), "zones": [ROUTED_ZONE]},
+            {"token": facts.secrets.cloudflare_hosted_token, "scopes": list(HOSTED_SCOPES), "zones": [HOSTED_ZONE]},
         ],
         "email": {"dkim_public_key": facts.routing_dkim_record.partition("p=")[2]},
         "ddns": {
@@ -187,18 +197,7 @@ def _common(machine: Host, facts: World) -> dict[str, Any]:
     if machine.name == "receiver":
         data["domain"] = "strict.example.org"
         data["canary"] = {"address": CANARY, "password": facts.secrets.canary_password}
-        data["providers"] = [
-            {
-                "domain": domain,
-                "exchange": exchange,
-                "ipv4": f"198.18.0.{last}",
-                "ipv6": f"2001:2:0:1::{last}",
-                "cert": f"/lab/pki/{exchange}.crt",
-                "key": f"/lab/pki/{exchange}.key",
-                "mailbox": MAILBOXES.get(domain, ""),
-            }
-            for domain, exchange, last in PROVIDER_EXCHANGES
-        ]
+        data["providers"] = _providers()
     if machine.name == "stranger":
         data["domain"] = "stranger.example.org"
         data["dkim"] = {"selector": STRANGER_SELECTOR, "key": "/lab/pki/dkim.key"}
@@ -207,3 +206,32 @@ def _common(machine: Host, facts: World) -> dict[str, Any]:
         data["registry"] = "/lab/registry"
         data["frp"] = "/lab/frp"
     return data
+
+
+def _providers() -> list[dict[str, Any]]:
+    """The exchangers that the receiver lends its Postfix to, as lab/images/receiver/settings.py reads them."""
+    known = [
+        {
+            **_exchanger(exchange, last),
+            "domain": domain,
+            "mailbox": MAILBOXES.get(domain, ""),
+            "manners": MANNERS.get(domain, ""),
+        }
+        for domain, exchange, last in PROVIDER_EXCHANGES
+    ]
+    hosted = {
+        "domain": HOSTED_ZONE,
+        "mailbox": HOSTED_MAILBOX,
+        "aliases": [f"{local}@{HOSTED_ZONE}" for local in HOSTED_ALIASES],
+    }
+    return known + [{**_exchanger(exchange, last), **hosted} for exchange, last in EXMAIL]
+
+
+def _exchanger(name: str, last: int) -> dict[str, Any]:
+    return {
+        "exchange": name,
+        "ipv4": f"198.18.0.{last}",
+        "ipv6": core6(str(last)),
+        "cert": f"/lab/pki/{name}.crt",
+        "key": f"/lab/pki/{name}.key",
+    }

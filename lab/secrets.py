@@ -28,6 +28,7 @@ class Secrets:
     tsig_admin: str
     cloudflare_token: str
     cloudflare_routing_token: str
+    cloudflare_hosted_token: str
     twin_control_token: str
     canary_password: str
     srs_secret: str

@@ -213,6 +213,11 @@ CONTROLLER = Controller("mailstead-controller", "lan", "192.168.77.5", "2001:2:0
 #: Email Routing's inbound servers, in the order of their addresses (core .61 to .63).
 ROUTING_EXCHANGES = tuple(f"route{n}.mx.cloudflare.net" for n in (1, 2, 3))
 
+#: Tencent Exmail's inbound servers with the last part of their addresses, and that of a server it sends from.
+EXMAIL_EXCHANGES, EXMAIL_LAST, EXMAIL_SENDER_LAST = ("mxbiz1.qq.com", "mxbiz2.qq.com"), (35, 36), 37
+#: The receiver's mailboxes under Exmail's name.
+EXMAIL_IMAP = "imap.exmail.qq.com"
+
 #: Prints nothing and fails unless every unit that should run does.
 BOOTED = CommandCheck(("systemctl", "is-system-running", "--quiet"))
 
@@ -319,14 +324,16 @@ HOSTS: tuple[Host, ...] = (
         name="receiver",
         image="receiver",
         hostname="mx.strict.example.org",
-        links=core(30, 31, 32, 33, 34),
+        links=core(30, 31, 32, 33, 34, EXMAIL_LAST[0], EXMAIL_LAST[1], EXMAIL_SENDER_LAST, 38),
         trusts=True,
         certificates=(
-            Certificate("mx.strict.example.org", ("mx.strict.example.org",)),
+            Certificate("mx.strict.example.org", ("mx.strict.example.org", EXMAIL_IMAP)),
             Certificate("gmail-smtp-in.l.google.com", ("gmail-smtp-in.l.google.com",)),
             Certificate("outlook-com.olc.protection.outlook.com", ("outlook-com.olc.protection.outlook.com",)),
             Certificate("mta5.am0.yahoodns.net", ("mta5.am0.yahoodns.net",)),
             Certificate("mx1.qq.com", ("mx1.qq.com",)),
+            *(Certificate(name, (name,)) for name in EXMAIL_EXCHANGES),
+            Certificate("163mx01.mxmail.netease.com", ("163mx01.mxmail.netease.com",)),
         ),
         # Port 25 cannot be tried from the controller, whose access provider blocks it: the self-test does.
         health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.30", 993)),

@@ -190,6 +190,18 @@ GMAIL = Sender("receiver", "198.18.0.31", "gmail-smtp-in.l.google.com")
 
 
 @dataclass(frozen=True)
+class Signer:
+    """A DKIM key of the lab's (build/lab/pki), and what it signs for."""
+
+    key: str
+    selector: str
+    domain: str
+
+
+VISITORS = Signer("stranger", STRANGER_SELECTOR, "stranger.example.org")
+
+
+@dataclass(frozen=True)
 class Answer:
     """The last answer of the server that was spoken to; token: what the message has in its subject."""
 
@@ -230,14 +242,15 @@ def send(
     envelope: str = STRANGER,
     author: str = "",
     sign: bool = True,
+    signer: Signer = VISITORS,
     words: str = "",
 ) -> Answer:
-    """One message to the recipient's MX. sign: with the stranger's key. words: of the subject, beside the token."""
+    """One message to the recipient's MX. sign: with the signer's key. words: of the subject, beside the token."""
     token = uuid.uuid4().hex
     data = message(author or envelope, recipient, f"{words} {token}".strip())
     if sign:
-        key = (paths.PKI / "stranger.dkim.key").read_bytes()
-        data = dkim.sign(data, STRANGER_SELECTOR.encode(), b"stranger.example.org", key) + data
+        key = (paths.PKI / f"{signer.key}.dkim.key").read_bytes()
+        data = dkim.sign(data, signer.selector.encode(), signer.domain.encode(), key) + data
 
     def converse() -> Answer:
         client = smtplib.SMTP(timeout=60, local_hostname=sender.helo, source_address=(sender.address, 0))

@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dkim
 import pytest
@@ -55,7 +55,11 @@ PROVIDERS = {
     "outlook.com": ("outlook-com.olc.protection.outlook.com", "32", "Microsoft ESMTP MAIL Service"),
     "yahoo.com": ("mta5.am0.yahoodns.net", "33", "yahoo.com ESMTP ready"),
     "qq.com": ("mx1.qq.com", "34", "qq.com MX QQ Mail Server"),
+    "163.com": ("163mx01.mxmail.netease.com", "38", "163.com Anti-spam GT for Coremail System"),
+    # A provider that serves a domain of somebody else's.
+    "example.cn": ("mxbiz1.qq.com", "35", "qq.com MX QQ Mail Server"),
 }
+MAILBOXES = {"gmail.com": GMAIL, "163.com": "friend@163.com", "example.cn": "you@example.cn"}
 TICKET = itertools.count(1)
 
 
@@ -145,7 +149,8 @@ def _world(keys: Keys) -> World:
     world = World()
     world.add(DOMAIN, "MX", f"10 {HOSTNAME}.")
     world.address(HOSTNAME, "198.18.0.30", "2001:2:0:1::30")
-    world.add("gmail.com", "MX", "10 gmail-smtp-in.l.google.com.")
+    for domain, (exchange, _, _) in PROVIDERS.items():
+        world.add(domain, "MX", f"10 {exchange}.")
     world.address(SENDER_HOST, GOOD4, GOOD6)
     for address in (GOOD4, GOOD6):
         world.pointer(address, SENDER_HOST)
@@ -157,6 +162,7 @@ def _world(keys: Keys) -> World:
         ("elsewhere.example.net", "v=spf1 ip4:198.18.9.9 -all", "none"),
         ("signed.example.com", "v=spf1 -all", "reject"),
         ("lax.example.com", "v=spf1 -all", "none"),
+        ("suspect.example.com", "v=spf1 ~all", "quarantine"),
     ):
         world.add(domain, "MX", f"10 {SENDER_HOST}.")
         world.txt(domain, spf)
@@ -169,6 +175,7 @@ def _world(keys: Keys) -> World:
 
 @dataclass(frozen=True)
 class Receiver:
+    container: str
     keys: Keys
     trust: ssl.SSLContext
 
@@ -216,7 +223,9 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
                 "ipv6": f"2001:2:0:1::{last}",
                 "cert": f"/lab/pki/{exchange}.crt",
                 "key": f"/lab/pki/{exchange}.key",
-                "mailbox": GMAIL if domain == "gmail.com" else "",
+                "mailbox": MAILBOXES.get(domain, ""),
+                "manners": {"gmail.com": "authenticated", "163.com": "lenient"}.get(domain, ""),
+                "aliases": ["postmaster@example.cn"] if domain == "example.cn" else [],
             }
             for domain, (exchange, last, _) in PROVIDERS.items()
         ],
@@ -233,7 +242,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
         pid = _run("docker", "inspect", "-f", "{{.State.Pid}}", container)
         _try("ip", "netns", "del", NAMESPACE)
         _run("ip", "netns", "attach", NAMESPACE, pid)
-        lasts = ("10", "30", "31", "32", "33", "34", "40", "41", "42")
+        lasts = ("10", "30", *(last for _, last, _ in PROVIDERS.values()), "40", "41", "42")
         for address in (f"{a}{n}" for n in lasts for a in ("198.18.0.", "2001:2:0:1::")):
             _run("ip", "-n", NAMESPACE, "addr", "add", f"{address}/{128 if ':' in address else 32}", "dev", "lo")
         keys = Keys()
@@ -248,7 +257,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
         else:
             log = _try("docker", "logs", container)
             pytest.fail(f"not healthy: {done.stdout}{done.stderr}\n{log.stdout[-4000:]}{log.stderr[-2000:]}")
-        yield Receiver(keys, trust)
+        yield Receiver(container, keys, trust)
         listener.close()
     finally:
         log = _try("docker", "logs", container)
@@ -298,7 +307,8 @@ def send(
         client.connect(target, 25)
         try:
             client.ehlo()
-            client._host = {"30": HOSTNAME, "31": "gmail-smtp-in.l.google.com"}[server]  # type: ignore[attr-defined]
+            names = {"30": HOSTNAME, **{last: exchange for exchange, last, _ in PROVIDERS.values()}}
+            client._host = names[server]  # type: ignore[attr-defined]
             client.starttls(context=receiver.trust)
             client.ehlo()
             for code, text in (client.mail(envelope), client.rcpt(recipient)):
@@ -444,8 +454,8 @@ def test_provider_greets_under_its_own_name_and_takes_nothing(receiver: Receiver
     greeting, name, refused = receiver.inside(knock)
     assert banner in greeting
     assert name == greeting.split()[0]
-    # Where there is a mailbox, the reason is the machine's missing reverse name.
-    assert refused == (550 if domain == "gmail.com" else 554)
+    # Where there is a mailbox, the reason is the machine's missing reverse name, or that nobody is called so.
+    assert refused == (550 if domain in MAILBOXES else 554)
 
 
 def test_a_provider_with_a_mailbox_delivers_what_is_all_right(receiver: Receiver) -> None:
@@ -470,3 +480,37 @@ def test_a_provider_with_a_mailbox_is_as_strict_as_the_receiver(
     answer = send(receiver, server="31", **case)  # type: ignore[arg-type]
     assert answer.code == code, answer
     assert re.search(text, answer.text, re.S), answer
+
+
+@pytest.mark.parametrize("recipient", ["you@example.cn", "postmaster@example.cn"])
+def test_a_provider_takes_mail_for_another_domain_and_its_other_names(receiver: Receiver, recipient: str) -> None:
+    answer = send(receiver, recipient=recipient, server="35", sign="r")
+    assert answer.code == 250, answer
+    assert "dmarc=pass" in results(fetch(receiver, answer.subject, "you@example.cn"))
+
+
+UNPROVEN: dict[str, Any] = {"envelope": "a@suspect.example.com", "author": "a@bare.example.com"}
+
+
+def test_what_proves_nothing_is_refused_by_one_and_taken_by_the_other(receiver: Receiver) -> None:
+    """SPF softfail and no signature; the author's domain has no DMARC record, so that nobody's policy says anything."""
+    answer = send(receiver, server="31", recipient=GMAIL, **UNPROVEN)
+    assert answer.code == 550 and re.search("5.7.26.*unauthenticated", answer.text, re.S), answer
+    answer = send(receiver, server="38", recipient="friend@163.com", **UNPROVEN)
+    assert answer.code == 250, answer
+    assert results(fetch(receiver, answer.subject, "friend@163.com")) == ""
+
+
+@pytest.mark.parametrize("case", [{"sign": "r"}, {"envelope": f"a@{SENDER}"}], ids=["dkim", "spf"])
+def test_one_proof_is_enough_for_those_who_ask_for_one(receiver: Receiver, case: dict[str, str]) -> None:
+    answer = send(receiver, server="31", recipient=GMAIL, **{**UNPROVEN, "author": "a@lax.example.com", **case})
+    assert answer.code == 250, answer
+    fetch(receiver, answer.subject, GMAIL)
+
+
+def test_what_the_senders_policy_quarantines_is_on_hold(receiver: Receiver) -> None:
+    answer = send(receiver, envelope="a@suspect.example.com")
+    assert answer.code == 250, answer
+    queue = [json.loads(line) for line in _run("docker", "exec", receiver.container, "postqueue", "-j").splitlines()]
+    (held,) = [entry for entry in queue if entry["queue_name"] == "hold"]
+    assert held["sender"] == "a@suspect.example.com" and held["recipients"][0]["address"] == CANARY

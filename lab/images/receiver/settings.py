@@ -12,7 +12,7 @@ from typing import Any
 Config = dict[str, Any]
 
 #: What the providers say first (recorded shapes; the parts that change from connection to connection are fixed), and
-#: the name they give themselves, by their domain.
+#: the name they give themselves, by their domain; those that serve others' domains, by the name of the exchanger.
 PROVIDERS: dict[str, tuple[str, str]] = {
     "gmail.com": ("mx.google.com", "mx.google.com ESMTP d2e1a72fcca58-7ba0428 - gsmtp"),
     "outlook.com": (
@@ -24,9 +24,28 @@ PROVIDERS: dict[str, tuple[str, str]] = {
         "mtaproxy513.free.mail.ne1.yahoo.com ESMTP ready",
     ),
     "qq.com": ("newxmmxszb6-1.qq.com", "newxmmxszb6-1.qq.com MX QQ Mail Server"),
+    "163.com": ("163.com", "163.com Anti-spam GT for Coremail System (163com[20141201])"),
+    "mxbiz1.qq.com": ("newxmesmtplogicsvrsza1.qq.com", "newxmesmtplogicsvrsza1.qq.com MX QQ Mail Server"),
+    "mxbiz2.qq.com": ("newxmesmtplogicsvrszb2.qq.com", "newxmesmtplogicsvrszb2.qq.com MX QQ Mail Server"),
 }
 
-OPENDKIM_PORT, OPENDMARC_PORT = 8891, 8893
+OPENDKIM_PORT, OPENDMARC_PORT, UNPROVEN_PORT = 8891, 8893, 8895
+MILTERS = f"inet:127.0.0.1:{OPENDKIM_PORT}, inet:127.0.0.1:{OPENDMARC_PORT}"
+
+#: How a provider that has a mailbox judges, by its "manners", beside what the receiver itself asks for.
+MANNERS: dict[str, list[str]] = {
+    # Mail that passes neither SPF nor DKIM is refused, as Gmail does (support.google.com/mail/answer/81126).
+    "authenticated": [f"    -o {{ smtpd_milters = {MILTERS}, inet:127.0.0.1:{UNPROVEN_PORT} }}"],
+    # Takes what is for its mailboxes and asks no further.
+    "lenient": [
+        "    -o smtpd_client_restrictions=",
+        "    -o smtpd_helo_restrictions=",
+        "    -o smtpd_sender_restrictions=",
+        "    -o smtpd_recipient_restrictions=reject_unauth_destination,reject_unlisted_recipient",
+        "    -o smtpd_milters=",
+    ],
+    "": [],
+}
 
 
 def files(config: Config) -> dict[str, tuple[str, int]]:
@@ -35,6 +54,7 @@ def files(config: Config) -> dict[str, tuple[str, int]]:
         "/etc/postfix/main.cf": (main_cf(config), 0o644),
         "/etc/postfix/master.cf": (master_cf(config), 0o644),
         "/etc/postfix/mailboxes": ("".join(f"{a} {_maildir(a)}\n" for a in mailboxes(config)), 0o644),
+        "/etc/postfix/aliases": ("".join(f"{a} {m}\n" for a, m in aliases(config).items()), 0o644),
         "/etc/postfix-policyd-spf-python/policyd-spf.conf": (policyd_conf(config), 0o644),
         "/etc/opendkim.conf": (opendkim_conf(config), 0o644),
         "/etc/opendmarc.conf": (opendmarc_conf(config), 0o644),
@@ -45,7 +65,15 @@ def files(config: Config) -> dict[str, tuple[str, int]]:
 
 def mailboxes(config: Config) -> list[str]:
     """The receiver's own mailbox, and those at the providers that have one."""
-    return [config["canary"]["address"], *(p["mailbox"] for p in config["providers"] if p.get("mailbox"))]
+    found = [config["canary"]["address"], *(p["mailbox"] for p in config["providers"] if p.get("mailbox"))]
+    # Several exchangers of one provider have the same.
+    return list(dict.fromkeys(found))
+
+
+def aliases(config: Config) -> dict[str, str]:
+    """Other addresses of the mailboxes: what every domain must have (RFC 5321 section 4.5.1), and what a provider says."""
+    own = {f"{local}@{config['domain']}": config["canary"]["address"] for local in ("postmaster", "abuse")}
+    return own | {a: p["mailbox"] for p in config["providers"] for a in p.get("aliases", [])}
 
 
 def _maildir(address: str) -> str:
@@ -77,8 +105,7 @@ local_recipient_maps =
 virtual_mailbox_domains = {domains}
 virtual_mailbox_base = /var/mail/lab
 virtual_mailbox_maps = texthash:/etc/postfix/mailboxes
-virtual_alias_maps = inline:{{ {{ postmaster@{config["domain"]} = {config["canary"]["address"]} }},
-    {{ abuse@{config["domain"]} = {config["canary"]["address"]} }} }}
+virtual_alias_maps = texthash:/etc/postfix/aliases
 virtual_minimum_uid = 5000
 virtual_uid_maps = static:5000
 virtual_gid_maps = static:5000
@@ -116,7 +143,7 @@ smtpd_error_sleep_time = 0
 smtpd_hard_error_limit = 100
 smtpd_client_connection_rate_limit = 0
 
-smtpd_milters = inet:127.0.0.1:{OPENDKIM_PORT}, inet:127.0.0.1:{OPENDMARC_PORT}
+smtpd_milters = {MILTERS}
 milter_protocol = 6
 milter_default_action = tempfail
 """
@@ -128,7 +155,9 @@ def _listeners(config: Config) -> list[str]:
     for address in (config["ipv4"], config["ipv6"]):
         lines.append(f"{_endpoint(address)} inet n - n - - smtpd")
     for provider in config["providers"]:
-        name, banner = PROVIDERS.get(provider["domain"], (provider["exchange"], f"{provider['exchange']} ESMTP"))
+        exchange = provider["exchange"]
+        known = PROVIDERS.get(exchange) or PROVIDERS.get(provider["domain"])
+        name, banner = known or (exchange, f"{exchange} ESMTP")
         for address in (provider["ipv4"], provider["ipv6"]):
             lines += [
                 f"{_endpoint(address)} inet n - n - - smtpd",
@@ -137,7 +166,7 @@ def _listeners(config: Config) -> list[str]:
                 f"    -o {{ smtpd_tls_chain_files = {provider['key']}, {provider['cert']} }}",
             ]
             if provider.get("mailbox"):
-                # As strict as the receiver itself.
+                lines += MANNERS[provider.get("manners", "")]
                 continue
             lines += [
                 # They are there to be knocked at: nothing is ever accepted.
@@ -219,7 +248,7 @@ DNSTimeout 10
 
 
 def opendmarc_conf(config: Config) -> str:
-    """DMARC: enforces the sender's policy."""
+    """DMARC: enforces the sender's policy. What is to be quarantined stays in Postfix's queue, on hold."""
     return f"""\
 Syslog true
 SyslogFacility mail
@@ -230,6 +259,7 @@ AuthservID {config["hostname"]}
 TrustedAuthservIDs {config["hostname"]}
 PublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat
 RejectFailures true
+HoldQuarantinedMessages true
 SPFSelfValidate true
 RequiredHeaders true
 SoftwareHeader false

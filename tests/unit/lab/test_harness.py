@@ -116,11 +116,13 @@ def test_only_the_machine_that_needs_a_secret_gets_it(build: Path) -> None:
     facts = render.world(secrets.load())
     owners = {
         facts.secrets.cloudflare_token: {"cloudflare"},
+        facts.secrets.cloudflare_hosted_token: {"cloudflare"},
         facts.secrets.tsig_twin: {"cloudflare", "dns"},
         facts.secrets.tsig_ptr: {"dns"},
         facts.secrets.tsig_own: {"dns"},
         facts.secrets.canary_password: {"receiver"},
         facts.stranger_dkim.decode().splitlines()[1]: {"stranger"},
+        (paths.PKI / "hosted.dkim.key").read_text().splitlines()[1]: set(),
     }
     for secret, expected in owners.items():
         holders = set()

@@ -83,6 +83,11 @@ def test_the_token_of_the_other_path_may_not_touch_mail(facts: render.World) -> 
     assert tokens[facts.secrets.cloudflare_token] == ("Zone:Read", "DNS:Edit")
 
 
+def test_the_token_for_the_hosted_domain_sees_its_zone_alone(facts: render.World) -> None:
+    tokens = {t.token: t.zones for t in TwinConfig.from_data(render.settings(host("cloudflare"), facts)).tokens}
+    assert tokens[facts.secrets.cloudflare_hosted_token] == (render.HOSTED_ZONE,)
+
+
 @pytest.mark.parametrize("secret", ["cloudflare_routing_token", "srs_secret", "twin_control_token", "routing_dkim"])
 def test_only_who_needs_a_secret_has_it_and_keeps_it(facts: render.World, secret: str) -> None:
     owners = {
