@@ -181,6 +181,7 @@ options:
       txt_size: A text that is too long. It is sent as it is, and the host may refuse it.
       proxied_host: A mail host behind an HTTP proxy. The proxy stays.
       last_mx: A name loses its last MX. It goes.
+      wildcard_mx: A name that the wildcard's MX stands for no longer, and that has none of its own. It loses its mail.
       delete_limit: More deletions than O(max_delete) and O(max_delete_percent) allow. They happen.
       mx_alias: An MX or SRV that points to a CNAME. It is published as it is.
       read_only: A record that the host keeps itself, as Email Routing does, in the place of ours. Ours is left out, with a

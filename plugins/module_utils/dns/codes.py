@@ -38,6 +38,8 @@ CODES: Dict[str, str] = {
     "MS-DNS-025": "Guard other_instance: mode zone would delete records that another mailstead instance keeps in the same zone. Only "
     "one of the two can own all of it.",
     "MS-DNS-026": "Guard spf_void: more than two look-ups of an SPF record find nothing: receivers answer permerror (RFC 7208 §4.6.4).",
+    "MS-DNS-027": "Guard wildcard_mx: a new record makes a name exist that had its mail by a wildcard MX, and has none without it "
+    "(RFC 4592 §2.2.1). Publish an MX for the name with it.",
     "MS-DNS-030": "Somebody else's SPF record is at our name and foreign.spf does not say what to do with it.",
     "MS-DNS-031": "Somebody else's MX is at our name: two owners of MX. Say in foreign.mx what to do.",
     "MS-DNS-032": "Somebody else's DMARC record is at our name. Say in foreign.dmarc what to do.",
@@ -72,6 +74,7 @@ GUARDS: Dict[str, str] = {
     "txt_size": "MS-DNS-017",
     "proxied_host": "MS-DNS-018",
     "last_mx": "MS-DNS-019",
+    "wildcard_mx": "MS-DNS-027",
     "delete_limit": "MS-DNS-020",
     "mx_alias": "MS-DNS-021",
     "read_only": "MS-DNS-022",
@@ -94,6 +97,7 @@ OVERRIDES: Dict[str, str] = {
     "txt_size": "the record is sent as it is; the provider may refuse it",
     "proxied_host": "the proxy stays in front of the host, of our own records too",
     "last_mx": "the name loses its last MX",
+    "wildcard_mx": "the name loses the wildcard's MX",
     "delete_limit": "any number of records is deleted",
     "mx_alias": "the record is published as it is",
     "read_only": "everything at that place stays as it is, the wanted record is left out",

@@ -67,7 +67,7 @@ def diff(zone: str, wants: Iterable[Want], have: Sequence[Have], options: Option
     if writes:
         _remove(ledger, available)
     after = ledger.after()
-    check_after(found, ledger.active, ledger.changes, after)
+    check_after(found, ledger.active, ledger.changes, after, ledger.later)
     owned = sum(1 for i, record in enumerate(have) if ledger.mine(record) or i in available)
     check_deletes(found, ledger.changes, owned, options)
     check_costs(ledger, after)

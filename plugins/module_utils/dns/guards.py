@@ -26,6 +26,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     Want,
     ZoneDiff,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Load, proposals, told
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 TXT_MAX = 2048  #: bytes of one TXT record
@@ -180,7 +181,8 @@ def check_spf(found: Collector, name: str, text: str) -> None:
     check_spf_all(found, name, record)
     if record.lookups > spf.MAX_LOOKUPS:
         what = f"the record needs {record.lookups} DNS look-ups, not counting those inside its includes"
-        found.guard("spf_lookups", "TXT", name, what, f"Take out terms until at most {spf.MAX_LOOKUPS} remain.")
+        ways = told(proposals([Load(t.text, t.lookups) for t in record.mechanisms], name))
+        found.guard("spf_lookups", "TXT", name, what, f"Until at most {spf.MAX_LOOKUPS} remain: {ways}.")
 
 
 def check_spf_all(found: Collector, name: str, record: spf.Spf) -> None:
@@ -221,8 +223,17 @@ def cname_clash(zone: str, name: str, counted: Counter[str]) -> bool:
     return bool(others & {"A", "AAAA"} if name == zone else others)
 
 
-def check_after(found: Collector, wants: Sequence[Want], changes: Sequence[Change], after: Sequence[Have]) -> None:
-    """Guards on one zone as it would be, as far as names are concerned where something of ours is published."""
+def check_after(
+    found: Collector,
+    wants: Sequence[Want],
+    changes: Sequence[Change],
+    after: Sequence[Have],
+    later: Sequence[Want] = (),
+) -> None:
+    """Guards on one zone as it would be, as far as names are concerned where something of ours is published.
+
+    later: what the phases after this one will publish.
+    """
     names = {w.name for w in wants}
     types: Dict[str, Counter[str]] = defaultdict(Counter)
     kinds: Counter[Tuple[str, str]] = Counter()
@@ -253,6 +264,7 @@ def check_after(found: Collector, wants: Sequence[Want], changes: Sequence[Chang
                 what = f"{cut} is delegated to other name servers: nobody asks this zone for the name"
                 found.guard("delegation", "NS", name, what, f"Publish in the zone {cut}, or remove the delegation.")
     _check_last_mx(found, changes, after)
+    _check_wildcard_mx(found, changes, after, later)
 
 
 def _check_last_mx(found: Collector, changes: Sequence[Change], after: Sequence[Have]) -> None:
@@ -260,6 +272,37 @@ def _check_last_mx(found: Collector, changes: Sequence[Change], after: Sequence[
     for name in sorted({c.record.name for c in changes if c.action == "delete" and c.record.type == "MX"} - served):
         what = "its last MX would go: mail for the name would no longer be deliverable"
         found.guard("last_mx", "MX", name, what, "Want another MX for the name, or the null MX '0 .'.")
+
+
+def _check_wildcard_mx(
+    found: Collector, changes: Sequence[Change], after: Sequence[Have], later: Sequence[Want]
+) -> None:
+    """A wildcard stands for names that do not exist; any record at or below one makes it exist (RFC 4592 §2.2).
+
+    Names for services and policies (``_dmarc``) get no mail; one with an address has its mail there (RFC 5321 §5.1).
+    """
+    wild = {h.name[2:]: h.content for h in after if h.type == "MX" and h.name.startswith("*.") and h.content != "0 ."}
+    if not wild:
+        return
+    there = [h.name for h in after if h.id] + [c.before.name for c in changes if c.before is not None]
+    before = {node for name in there for node in _nodes(name, found.zone)}
+    new = {node for c in changes if c.action == "create" for node in _nodes(c.record.name, found.zone)} - before
+    served = {h.name for h in after if h.type in ("MX", *ADDRESS_LIKE)} | {w.name for w in later if w.type == "MX"}
+    for name in sorted(new - served):
+        encloser = next((n for n in _nodes(name, found.zone)[1:] if n in before), found.zone)
+        if encloser in wild and not any(label.startswith(("_", "*")) for label in name.split(".")):
+            what = f"it begins to exist, so that *.{encloser} MX {wild[encloser]} stands for it no longer: its mail would be lost"
+            fix = f"Publish an MX for {name} with it (where a service routes its mail: switch that on first)."
+            found.guard("wildcard_mx", "MX", name, what, fix)
+
+
+def _nodes(name: str, zone: str) -> List[str]:
+    """A name and those between it and the zone, which exist by it; the zone last (RFC 8020)."""
+    out = []
+    while name != zone and "." in name:
+        out.append(name)
+        name = _parent(name)
+    return [*out, zone]
 
 
 def check_deletes(found: Collector, changes: Sequence[Change], owned: int, options: Options) -> None:

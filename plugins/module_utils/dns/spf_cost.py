@@ -10,6 +10,7 @@ for all missing answers of one depth of nesting at once.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -31,11 +32,15 @@ _FAMILIES = ("A", "AAAA")
 
 @dataclass(frozen=True)
 class Part:
-    """What one term of the record costs, everything behind it included."""
+    """What one term of the record costs, everything behind it included.
+
+    addresses: of an ``a`` or ``mx``, the terms that say the same without a look-up; empty where not all are known.
+    """
 
     term: str
     lookups: int
     voids: int
+    addresses: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,20 +166,37 @@ class _Walk:
         self.used: Set[str] = set()
         self.unknown: List[str] = []
         self.broken: List[str] = []
+        #: Addresses found since the last term of the record itself, each with its family.
+        self.found: List[Tuple[str, str]] = []
 
     def run(self, record: spf.Spf, domain: str) -> Cost:
-        spent: List[Tuple[str, int, Dict[str, int]]] = []
+        spent: List[Tuple[Part, Dict[str, int]]] = []
         ends = [record.redirect] if record.redirect else []
         for term in [*record.mechanisms, *ends]:
-            lookups, voids = self.lookups, dict(self.voids)
+            lookups, voids, doubts = self.lookups, dict(self.voids), len(self.unknown)
+            self.found = []
             matches_all = self.term(term, domain)
-            spent.append((term.text, self.lookups - lookups, {f: self.voids[f] - voids[f] for f in _FAMILIES}))
+            same = self.instead(term) if len(self.unknown) == doubts else ()
+            fewer = {f: self.voids[f] - voids[f] for f in _FAMILIES}
+            spent.append((Part(term.text, self.lookups - lookups, 0, same), fewer))
             if matches_all:
                 break
         worst = max(sorted(self.used) or _FAMILIES, key=lambda f: self.voids[f])
-        parts = tuple(Part(text, lookups, voids[worst]) for text, lookups, voids in spent)
+        parts = tuple(dataclasses.replace(part, voids=voids[worst]) for part, voids in spent)
         unknown, broken = tuple(dict.fromkeys(self.unknown)), tuple(dict.fromkeys(self.broken))
         return Cost(self.lookups, self.voids[worst], parts, unknown, broken)
+
+    def instead(self, term: spf.Term) -> Tuple[str, ...]:
+        """The addresses of an a or mx that has just been evaluated, as terms of its own."""
+        if term.name not in ("a", "mx"):
+            return ()
+        lengths = {"A": ("ip4", term.prefix4, 32), "AAAA": ("ip6", term.prefix6, 128)}
+        out = []
+        for family, address in self.found:
+            name, length, whole = lengths[family]
+            name = ("" if term.qualifier == "+" else term.qualifier) + name
+            out.append(spf.parse_term(f"{name}:{address}" + ("" if length == whole else f"/{length}")).key)
+        return tuple(dict.fromkeys(out))
 
     def record(self, record: spf.Spf, domain: str) -> bool:
         """Evaluate all of a record. True when it passes every sender, which ends the evaluation around it."""
@@ -248,6 +270,7 @@ class _Walk:
     def addresses(self, name: str, counts: bool) -> None:
         for family in _FAMILIES:
             values = self.look_up(name, family)
+            self.found += [(family, value) for value in values or ()]
             if values:
                 self.used.add(family)
             elif values is not None and counts:

@@ -14,7 +14,8 @@ from typing import Sequence
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Ledger
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Cost, ZoneAnswers, measure
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Cost, Part, ZoneAnswers, measure
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Load, proposals, told
 
 
 def check_costs(ledger: Ledger, after: Sequence[Have]) -> None:
@@ -46,13 +47,18 @@ def _concerns(ledger: Ledger, change: Change) -> bool:
     return bool(change.phase) and (change.before is None or change.before.content != after.content)
 
 
+def _load(part: Part) -> Load:
+    return Load(part.term, part.lookups, part.voids, addresses=part.addresses)
+
+
 def _judge(ledger: Ledger, change: Change, cost: Cost) -> None:
     name, found = change.record.name, ledger.found
+    ways = told(proposals([_load(part) for part in cost.parts], name))
     if cost.lookups > spf.MAX_LOOKUPS:
-        fix = "Take out terms, or replace includes by the addresses behind them."
+        fix = f"Until at most {spf.MAX_LOOKUPS} remain: {ways}."
         found.guard("spf_lookups", "TXT", name, f"the SPF record needs {cost}", fix)
     if cost.voids > spf.MAX_VOID:
-        fix = "Take out the hosts and includes that no longer exist."
+        fix = f"Take out the hosts and includes that no longer exist: {ways}."
         found.guard("spf_void", "TXT", name, f"the SPF record needs {cost}", fix)
     if cost.broken:
         ledger.notes.append(f"TXT {name}: receivers answer permerror to the SPF record: {'; '.join(cost.broken)}")

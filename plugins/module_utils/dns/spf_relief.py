@@ -28,7 +28,8 @@ class Load:
     """A term of a record and what it costs, everything behind it included.
 
     who: the senders that it stands for, empty where nobody knows. needless: none of them needs it at the domain itself.
-    stays: one of them takes the domain's own mail and sends it on, so it cannot send from elsewhere. addresses: the terms ``ip4:…`` and ``ip6:…`` that say the same as an ``a`` or ``mx``, as far as known.
+    stays: one of them takes the domain's own mail and sends it on, so it cannot send from elsewhere. addresses: the terms
+    ``ip4:…`` and ``ip6:…`` that say the same as an ``a`` or ``mx``, where all of them are known.
     """
 
     term: str
@@ -87,10 +88,12 @@ def _of(load: Load, domain: str) -> List[Proposal]:
     def one(kind: str, text: str, saved: int = load.lookups) -> Proposal:
         return Proposal(kind, load.term, load.who, saved, load.voids, text)
 
-    if load.voids and load.voids >= load.lookups:
+    if load.voids >= load.lookups and not load.addresses:
         return [one("gone", f"take out {load.term}: nothing is there")]
     if load.needless:
         return [one("needless", f"take out {load.term}: {who} returns mail to another name and needs nothing here")]
+    if term.name == "ptr":
+        return [one("needless", f"take out {load.term}: receivers should not look at it (RFC 7208 §5.5)")]
     if term.name in ("a", "mx"):
         instead = " ".join(load.addresses) or "the addresses themselves, as ip4: and ip6:"
         return [one("addresses", f"replace {load.term} by {instead}")]
@@ -111,6 +114,8 @@ def _term(text: str) -> Term:
 
 def told(found: Sequence[Proposal], most: int = 3) -> str:
     """The proposals as one text for a message; of each kind the ``most`` that save most."""
+    if not found:
+        return "take out terms"
     counted: Dict[str, int] = {}
     lines: List[str] = []
     for proposal in found:

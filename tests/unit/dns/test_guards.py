@@ -18,7 +18,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost impor
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.unit.dns.samples import BASIC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
+from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, actions, codes, diff, ours, theirs, want
 
 MERGED = "v=spf1 ip4:192.0.2.1 include:_spf.google.com ~all"
 
@@ -77,6 +77,11 @@ def test_a_dkim_record_must_hold_a_key(value: Any, good: bool) -> None:
         ("txt_size", [want(ZONE, "TXT", "x")], [theirs(ZONE, "TXT", str(n) * 2048) for n in range(4)]),
         ("proxied_host", [want(HOST, "A", "192.0.2.1")], [theirs(HOST, "A", "192.0.2.1", proxied=True)]),
         ("last_mx", [], [ours(ZONE, "MX", f"10 {HOST}")]),
+        (
+            "wildcard_mx",
+            [want("_dmarc.shop.example.com", "TXT", DMARC)],
+            [theirs("*.example.com", "MX", "10 mx.example.net")],
+        ),
         ("delete_limit", [], [ours(f"h{n}.example.com", "A", "192.0.2.1") for n in range(12)]),
         ("delete_limit", [], [ours(f"h{n}.example.com", "A", "192.0.2.1") for n in range(8)]),
     ],
@@ -86,6 +91,39 @@ def test_each_guard_refuses_and_can_be_overridden(guard: str, wants: list[Want],
     assert GUARDS[guard] in codes(diff(wants, have, **limits))
     assert f"allow: [{guard}]" in diff(wants, have, **limits).problems[0].fix
     assert GUARDS[guard] not in codes(diff(wants, have, allow=(guard,), **limits))
+
+
+WILDCARD_MX = theirs("*.example.com", "MX", "10 mx.example.net")
+
+
+@pytest.mark.parametrize(
+    ("wants", "have", "expected"),
+    [
+        # Names that begin to exist and whose mail nobody takes then, also above what is published.
+        ([want("shop.example.com", "TXT", SPF)], [WILDCARD_MX], ["MS-DNS-027"]),
+        ([want("s1._domainkey.new.shop.example.com", "TXT", "v=DKIM1; p=")], [WILDCARD_MX], ["MS-DNS-027"] * 2),
+        ([want("shop.example.com", "TXT", SPF)], [WILDCARD_MX, theirs("www.shop.example.com", "A", "192.0.2.1")], []),
+        # Names with an exchanger or an address of their own, those without mail, and a wildcard without mail.
+        ([want("shop.example.com", "TXT", SPF), want("shop.example.com", "MX", f"10 {HOST}")], [WILDCARD_MX], []),
+        ([want("shop.example.com", "TXT", SPF)], [WILDCARD_MX, theirs("shop.example.com", "MX", "10 r.example.net")], []),
+        ([want(HOST, "A", "192.0.2.1"), want("_dmarc.example.com", "TXT", DMARC)], [WILDCARD_MX], []),
+        ([want("shop.example.com", "TXT", SPF)], [theirs("*.example.com", "MX", "0 .")], []),
+        # A wildcard elsewhere, and one behind a name that exists.
+        ([want("shop.example.com", "TXT", SPF)], [theirs("*.eu.example.com", "MX", "10 mx.example.net")], []),
+        (
+            [want("new.shop.example.com", "TXT", SPF)],
+            [WILDCARD_MX, theirs("shop.example.com", "A", "192.0.2.1")],
+            [],
+        ),
+    ],
+)
+def test_a_name_does_not_lose_a_wildcards_mx(wants: list[Want], have: list[Have], expected: list[str]) -> None:
+    assert codes(diff(wants, have)) == expected
+
+
+def test_an_exchanger_that_a_later_phase_publishes_is_soon_enough() -> None:
+    wants = [want("shop.example.com", "TXT", SPF), want("shop.example.com", "MX", f"10 {HOST}")]
+    assert codes(diff(wants, [WILDCARD_MX], through_phase="policy")) == []
 
 
 def test_the_share_of_deletions_is_looked_at_from_ten_records_on() -> None:
@@ -287,6 +325,27 @@ def test_look_ups_inside_includes_count() -> None:
     # The same in a merge: the other owner's includes are in it.
     full = theirs(ZONE, "TXT", "v=spf1 include:ten.example.net ~all")
     assert codes(diff([spf_want("ip4:192.0.2.1")], [full], spf_fetch=Dns(), allow=("spf_void",))) == ["MS-DNS-014"]
+
+
+def test_a_record_that_costs_too_much_says_what_can_be_done_about_it() -> None:
+    wants = [spf_want("mx ptr include:_spf.google.com include:ten.example.net a:mail.example.com/24"), *BASIC[:2]]
+    found = diff(wants, [], spf_fetch=Dns())
+    (problem,) = [p for p in found.problems if p.code == "MS-DNS-014"]
+    assert problem.fix.startswith("Until at most 10 remain: (1) take out ptr")
+    assert (
+        "(2) replace a:mail.example.com/24 by ip4:192.0.2.0/24 (saves 1, 1 void fewer); (3) replace mx by ip4:192.0.2.1 (saves 1)"
+        in problem.fix
+    )
+    dearest, cheaper = (
+        problem.fix.index("include:ten.example.net send"),
+        problem.fix.index("include:_spf.google.com send"),
+    )
+    assert dearest < cheaper and "(saves 11, 10 void fewer)" in problem.fix[dearest:cheaper]
+    assert "as a last resort write the addresses behind include:ten.example.net" in problem.fix
+    # Before anything is measured, the record's own terms.
+    many = "".join(f" a:h{n}.example.com" for n in range(11))
+    (problem,) = diff([spf_want(many.strip())], []).problems
+    assert "replace a:h0.example.com by the addresses themselves" in problem.fix
 
 
 def test_hosts_that_do_not_exist_count_as_void_but_not_ours_to_come() -> None:
