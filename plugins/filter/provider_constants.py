@@ -1,0 +1,43 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that hands a module what the profiles of providers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import PLACEHOLDER, Profile, by_id
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
+
+
+def provider_constants(names: list[str]) -> list[dict[str, Any]]:
+    """Constants of the named profiles, of all without a name. What is made for each customer is left out."""
+    try:
+        known = by_id(profiles())
+    except MailsteadError as error:
+        raise AnsibleFilterError(str(error)) from None
+    strange = sorted({str(n) for n in names} - set(known))
+    if strange:
+        raise AnsibleFilterError(f"no provider is called {', '.join(strange)}; known are {', '.join(sorted(known))}")
+    return [_constants(known[name]) for name in (list(dict.fromkeys(map(str, names))) or sorted(known))]
+
+
+def _constants(profile: Profile) -> dict[str, Any]:
+    servers = [profile.submission.host] if profile.submission else []
+    hosts = [mx.host for mx in profile.mx] + servers + ([profile.webmail] if profile.webmail else [])
+    return {
+        "id": profile.id,
+        "title": profile.title,
+        "verified_on": profile.verified_on,
+        "hosts": [host for host in dict.fromkeys(hosts) if not PLACEHOLDER.search(host)],
+        "includes": [name for name in profile.spf.include if not PLACEHOLDER.search(name)],
+        "cost_hint": profile.spf.cost_hint,
+    }
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"provider_constants": provider_constants}
