@@ -18,7 +18,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import SECRETS as PTR_SECRETS
 from ansible_collections.mailstead.stack.plugins.plugin_utils.inventory import Inventory, origin
-from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import known_profiles
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -50,7 +50,8 @@ class ActionModule(ActionBase):
         inventory = Inventory(variables, self._templar, self._loader)
         raw = inventory.raw_intent()
         try:
-            intent = read_intent(raw, origin, profiles())
+            known = known_profiles(variables)
+            intent = read_intent(raw, origin, known.profiles)
             if inventory.problems:
                 raise MailsteadError(inventory.problems)
             plan = build_plan(intent)
@@ -62,6 +63,8 @@ class ActionModule(ActionBase):
         host = variables.get("inventory_hostname", "")
         if host == "localhost":
             # Once in a run, not on every host.
+            if known.told:
+                self._display.display(known.told)
             for problem in inventory.in_clear_text(_references(intent)):
                 self._display.warning(str(problem))
         data = to_data(plan)

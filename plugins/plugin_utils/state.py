@@ -20,8 +20,8 @@ VAULT_HEADER = "$ANSIBLE_VAULT;"
 PLACEHOLDER = "made-by-the-first-real-run"
 
 
-def state_directory(variables: Mapping[str, Any]) -> Path:
-    """The state's directory, beside the inventory; it is made by the first write, with mode 0700.
+def inventory_directory(variables: Mapping[str, Any]) -> Path | None:
+    """The directory of the inventory, or None when it is not on disk.
 
     variables: a task's. The same for every host of a run: it goes by what was given with -i, because the magic variable
     inventory_dir is undefined for the implicit localhost and may be a directory deeper for others.
@@ -29,7 +29,15 @@ def state_directory(variables: Mapping[str, Any]) -> Path:
     for source in variables.get("ansible_inventory_sources") or ():
         path = Path(str(source))
         if path.exists():
-            return (path if path.is_dir() else path.parent) / ".mailstead"
+            return path if path.is_dir() else path.parent
+    return None
+
+
+def state_directory(variables: Mapping[str, Any]) -> Path:
+    """The state's directory, beside the inventory; it is made by the first write, with mode 0700. variables: a task's."""
+    inventory = inventory_directory(variables)
+    if inventory is not None:
+        return inventory / ".mailstead"
     raise MailsteadError.one(
         "MS-STATE-001",
         "inventory",

@@ -9,7 +9,10 @@ from typing import Dict
 
 CODES: Dict[str, str] = {
     "MS-PRO-001": "A provider's profile cannot be read: the file is no YAML, or its name is not the id in it.",
-    "MS-PRO-002": "A provider's profile contradicts itself: a role without its words, a value without its input.",
+    "MS-PRO-002": "A provider's profile contradicts itself: a role without its words, a value without its input, a default "
+    "that its own pattern refuses, a record of a type that does not belong there.",
+    "MS-PRO-003": "A profile of your own has the id of our own mail server. Give the provider another one.",
+    "MS-PRO-004": "A provider is to be shown that has no profile. `-e show=list` lists all of them.",
     "MS-PRO-020": "Two providers would take the mail of one domain: its MX has one owner (rule C1). Let one take it.",
     "MS-PRO-021": "An SPF record ends in -all although it does not list a declared sender, or that sender asks for ~all (rule C6).",
     "MS-PRO-022": "Two providers want different DKIM keys under one selector (rule C7). Give one of them another selector.",

@@ -147,7 +147,7 @@ PROFILE = Mapped(
     name="a provider's profile",
     build=model.Profile,
     keys={
-        "id": Key(Text(pattern=r"[a-z][a-z0-9_]*", wanted="a word such as gmail_personal"), required=True),
+        "id": Key(Text(pattern=r"[a-z][a-z0-9_]*", wanted="a word such as some_provider"), required=True),
         "title": Key(Text(), required=True),
         "roles": Key(Many(Text(choices=model.ROLES, fallback="outbound")), required=True),
         "verified_on": Key(Text(pattern=r"\d{4}-\d{2}-\d{2}", wanted="a date such as 2026-11-20"), required=True),

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.examples import DOMAIN_A, DOMAIN_B, HOSTS, OPERATOR, intent_b, raw
+from tests.unit.providers.keys import RECORD
 
-WORKSPACE = {"provider": "google_workspace", "inputs": {"dkim_value": "v=DKIM1; k=rsa; p=QUJD"}}
+WORKSPACE = {"provider": "google_workspace", "inputs": {"dkim_value": RECORD}}
 SENDING = {"provider": "cloudflare_email_sending"}
 
 
@@ -244,7 +245,7 @@ def test_all_mistakes_at_once_with_file_and_line() -> None:
         "mail_domains[0].dmarc.policy (domains.yml:12)",
     ):
         assert place in text, text
-    assert "neither SPF nor DKIM" in text and "cloudflare_email_sending, google_workspace" in text
+    assert "neither SPF nor DKIM" in text and "cloudflare_email_sending, mailgun" in text
     assert len(caught.value.problems) == 3
 
 

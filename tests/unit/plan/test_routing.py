@@ -17,10 +17,11 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import s
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 
 from tests.unit.examples import DOMAIN_A, DOMAIN_B, intent_b, plan_a, plan_b, raw
+from tests.unit.providers.keys import RECORD
 
 WORKSPACE = {
     "provider": "google_workspace",
-    "inputs": {"dkim_value": "v=DKIM1; k=rsa; p=QUJD", "verification": "tok3n"},
+    "inputs": {"dkim_value": RECORD, "verification": "tok3n"},
 }
 SENDING = {"provider": "cloudflare_email_sending"}
 ROUTING_SPF = "v=spf1 include:_spf.mx.cloudflare.net ~all"
@@ -93,7 +94,7 @@ def test_auto_is_the_strictest_that_all_senders_allow_and_says_why() -> None:
     gmail = plan_b()
     assert gmail.routing[0].dmarc.policy == "none"
     assert "neither SPF nor DKIM" in gmail.routing[0].policy_why
-    assert "cloudflare_email_sending, google_workspace" in gmail.routing[0].policy_why
+    assert "cloudflare_email_sending, mailgun" in gmail.routing[0].policy_why
     decision = next(d for d in gmail.decisions if d.key == "dmarc.policy")
     assert (decision.source, decision.value) == ("derived", "none") and "Gmail signs mail" in decision.reason
     aligned = plan_b(outbound=WORKSPACE, also_send_via=["cloudflare_email_sending"]).routing[0]
@@ -113,8 +114,8 @@ def test_spf_holds_what_forwarding_and_senders_need() -> None:
 
 
 def test_a_senders_key_is_published_and_what_nobody_gave_is_left_out() -> None:
-    assert table(plan_b(outbound=WORKSPACE))["google._domainkey.example.me", "TXT"] == ["v=DKIM1; k=rsa; p=QUJD"]
-    less = {"provider": "google_workspace", "inputs": {"dkim_value": "v=DKIM1; p=QUJD"}}
+    assert table(plan_b(outbound=WORKSPACE))["google._domainkey.example.me", "TXT"] == [RECORD]
+    less = {"provider": "google_workspace", "inputs": {"dkim_value": RECORD}}
     assert not [c for c in table(plan_b(outbound=less))["example.me", "TXT"] if c.startswith("google")]
 
 

@@ -13,29 +13,11 @@ from ansible_collections.mailstead.stack.plugins.module_utils.providers.model im
     Profile,
     RecordTemplate,
 )
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SPKI = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+from tests.unit.providers.keys import ED25519, RSA_512, RSA_1024, RSA_2048
 
-
-def rsa_key(bits: int) -> str:
-    return base64.b64encode(rsa.generate_private_key(65537, bits).public_key().public_bytes(*SPKI)).decode()
-
-
-def ed25519_key() -> str:
-    raw = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return base64.b64encode(ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*raw)).decode()
-
-
-#: Of 512 bits, which the library no longer makes.
-RSA_512 = (
-    "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK76+l+Sjn8TdqEpeHUR955MnftAOCXW7z7Gy5OK9SMxs7tkBioH47Z6EmyxFZJOTDrWNeSG/k93cgTBbv7"
-    "9g/8CAwEAAQ=="
-)
-RSA_1024, RSA_2048, ED25519 = rsa_key(1024), rsa_key(2048), ed25519_key()
 RECORDS = {key: f"v=DKIM1; k=rsa; p={key}" for key in (RSA_1024, RSA_2048)}
 RECORDS[ED25519] = f"v=DKIM1; k=ed25519; p={ED25519}"
 

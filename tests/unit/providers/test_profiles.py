@@ -12,7 +12,6 @@ import yaml
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.senders import policy_of
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import domain_keys
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.codes import CODES
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     Profile,
     aligned_alternatives,
@@ -140,6 +139,24 @@ def test_mistakes_in_a_profile_have_codes(code: str, changes: dict[str, Any]) ->
     assert all(p.where.startswith("some_provider.yml") and p.fix for p in found)
 
 
+def test_a_record_says_what_it_is_for_and_all_of_them_go_on_being_found() -> None:
+    more = {
+        "return_path": [{"name": "b", "type": "CNAME", "value": "b.example.net"}],
+        "verification": [{"type": "TXT", "value": "v"}],
+        "client_names": [{"name": "_imaps._tcp", "type": "SRV", "value": "0 1 993 i.example.net"}],
+    }
+    profile, found = read_profile({**MINIMAL, **more}, "some_provider.yml")
+    assert not found and [r.value for r in profile.records] == ["b.example.net", "v", "0 1 993 i.example.net"]
+
+
+def test_a_default_may_be_made_of_the_domain() -> None:
+    changes = asked(kind="host", pattern=r"[a-z-]+\.mail\.example\.net", default="{dashes}.mail.example.net")
+    profile, found = read_profile({**MINIMAL, **changes}, "some_provider.yml")
+    assert not found
+    values = {"token": profile.inputs[0].default, "dashes": "a-b"}
+    assert filled(profile.verification[0].value, values) == "token=a-b.mail.example.net"
+
+
 def test_a_minimal_profile_is_enough() -> None:
     profile, found = read_profile(MINIMAL, "some_provider.yml")
     assert not found and profile.sends and not profile.takes_mail and profile.limit("rules") == 0
@@ -154,4 +171,3 @@ def test_all_files_are_read_before_anything_is_said(tmp_path: Path) -> None:
         ("MS-PRO-001", "broken.yml"),
         ("MS-PRO-001", "other.yml"),
     ]
-    assert set(CODES) == {"MS-PRO-001", "MS-PRO-002"}
