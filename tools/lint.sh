@@ -15,7 +15,7 @@ vermin --quiet --no-tips --target=3.9- --violations --eval-annotations --no-pars
 step yamllint
 yamllint --strict .
 step "generated pages"
-for page in role_docs error_docs schema_docs; do
+for page in role_docs error_docs schema_docs profile_schema provider_docs; do
   python -m "tools.$page" --check
 done
 step ansible-config

@@ -96,10 +96,12 @@ def _wrong(one: Input, value: str) -> str:
 
 def _wrong_key(record: str) -> str:
     what = dkim_problem(record, MIN_RSA_BITS)
-    key = dict(tags(record)).get("p", "")
+    key = dict(tags(record)).get("p")
+    if key is None:
+        return "it is no DKIM record: it has no p= tag"
     if what is None:
         return "" if key else "the key is empty, which revokes it"
-    if key and not _decoded(key):
+    if not _decoded(key):
         what += f": it has {len(key)} characters, a key of 1024 bits has 216 and one of 2048 bits 392"
     return what
 

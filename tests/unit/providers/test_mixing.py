@@ -221,6 +221,10 @@ def test_return_paths_have_one_owner() -> None:
     assert codes(party(BELOW), party(mx)) == [("MS-PRO-024", "C1")]
     text = profile("text", return_path=(RecordTemplate("bounce", "TXT", "v=spf1 a -all"),))
     assert codes(party(BELOW), party(text)) == [("MS-PRO-024", "C3")]
+    # An input that nobody has entered yet.
+    later = profile("later", return_path=(RecordTemplate("bounce", "CNAME", "{target}"),))
+    assert codes(party(BELOW), party(later)) == []
+    assert codes(party(BELOW), party(later, (("target", "t.example"),))) == [("MS-PRO-024", "C8")]
     # Tokens of several stand side by side.
     one, two = (profile(n, verification=(RecordTemplate("", "TXT", f"{n}=token"),)) for n in ("one", "two"))
     assert codes(party(one), party(two)) == []
