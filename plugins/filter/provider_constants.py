@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import PLACEHOLDER, Profile, by_id
-from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
+from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import known_profiles
 
 
-def provider_constants(names: list[str]) -> list[dict[str, Any]]:
-    """Constants of the named profiles, of all without a name. What is made for each customer is left out."""
+def provider_constants(names: list[str], sources: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Constants of the named profiles, of all without a name. What is made for each customer is left out.
+
+    sources: the inventories of the run, beside which the user's own profiles are.
+    """
     try:
-        known = by_id(profiles())
+        known = by_id(known_profiles({"ansible_inventory_sources": list(sources)}).profiles)
     except MailsteadError as error:
         raise AnsibleFilterError(str(error)) from None
     strange = sorted({str(n) for n in names} - set(known))

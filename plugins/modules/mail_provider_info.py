@@ -28,8 +28,8 @@ attributes:
 options:
   profiles:
     description:
-      - What the profiles say. The filter P(mailstead.stack.provider_constants#filter) makes it of the profiles that are
-        installed.
+      - What the profiles say. The filter P(mailstead.stack.provider_constants#filter) makes it of our profiles and of those
+        beside the inventory.
     type: list
     elements: dict
     required: true

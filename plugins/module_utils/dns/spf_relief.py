@@ -14,8 +14,6 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     MAX_LOOKUPS,
     MAX_VOID,
-    SpfError,
-    Term,
     parse_term,
 )
 
@@ -65,7 +63,7 @@ def over(loads: Iterable[Load]) -> bool:
 
 
 def proposals(loads: Iterable[Load], domain: str) -> Tuple[Proposal, ...]:
-    """Measures for a record that is over a limit, none for another. Each stands alone; a person chooses."""
+    """Measures for a record that is over a limit, none for another. Each stands alone; a person chooses. Raises SpfError."""
     found = list(loads)
     if not over(found):
         return ()
@@ -83,7 +81,7 @@ def proposals(loads: Iterable[Load], domain: str) -> Tuple[Proposal, ...]:
 def _of(load: Load, domain: str) -> List[Proposal]:
     if not load.lookups:
         return []
-    term, who = _term(load.term), " and ".join(load.who)
+    term, who = parse_term(load.term), " and ".join(load.who)
 
     def one(kind: str, text: str, saved: int = load.lookups) -> Proposal:
         return Proposal(kind, load.term, load.who, saved, load.voids, text)
@@ -99,17 +97,14 @@ def _of(load: Load, domain: str) -> List[Proposal]:
         return [one("addresses", f"replace {load.term} by {instead}")]
     if term.name not in ("include", "redirect") or load.stays:
         return []
-    sender = who or f"whoever sends through {load.term}"
-    text = f"let {sender} send from a name below {domain}, with an SPF record of its own, and take {load.term} out here"
+    below = f"send from a name below {domain}, with an SPF record of its own"
+    if who:
+        return [one("subdomain", f"let {who} {below}, and take {load.term} out here")]
+    text = (
+        f"take {load.term} out if its sender returns mail to a name other than {domain} (the Return-Path of a message "
+        f"says), else let it {below}"
+    )
     return [one("subdomain", text)]
-
-
-def _term(text: str) -> Term:
-    try:
-        return parse_term(text)
-    except SpfError:
-        # A template that is not filled in yet: what it is called is all that matters here.
-        return Term(text, text, text.partition(":")[0])
 
 
 def told(found: Sequence[Proposal], most: int = 3) -> str:

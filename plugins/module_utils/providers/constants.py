@@ -55,7 +55,7 @@ class Checked:
 
     def __str__(self) -> str:
         """One line for people."""
-        said = f"{self.constants.title}: {len(self.hosts)} hosts"
+        said = f"{self.constants.title}: {len(self.hosts)} host{'' if len(self.hosts) == 1 else 's'}"
         if self.constants.includes:
             said += f"; SPF {self.cost.lookups} look-ups (written: {self.constants.cost_hint}), {self.cost.voids} void"
         state = "no longer agrees" if self.problems else "not all could be asked" if self.unknown else "agrees"

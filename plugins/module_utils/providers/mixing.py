@@ -320,7 +320,7 @@ def _of(owner: str, claims: Sequence[_Claim], kind: str) -> Set[str]:
 
 def _another(claims: Sequence[_Claim]) -> str:
     movable = sorted({c.owner for c in claims} - {OURSELVES})
-    return f"choose another name at {' or '.join(movable)} (its return path, for example), or leave one of them out"
+    return f"choose another name at {' or '.join(movable)}, as can be done for return paths, or leave one of them out"
 
 
 def _bare(content: str) -> str:

@@ -69,6 +69,8 @@ def test_a_profile_that_agrees(authority: Authority) -> None:
     assert (row["lookups"], row["cost_hint"], row["voids"]) == (2, 2, 0)
     assert row["told"].startswith("Good Mail: 2 hosts; SPF 2 look-ups (written: 2), 0 void;")
     assert row["told"].endswith(": agrees")
+    bare = {**GOOD, "includes": [], "cost_hint": 0}
+    assert "2 hosts; looked at on" in info(authority, bare).data["providers"][0]["told"]
 
 
 def test_profiles_share_what_is_asked(authority: Authority) -> None:
@@ -142,13 +144,39 @@ def test_the_filter_hands_over_what_the_profiles_say() -> None:
         provider_constants(["acme"])
 
 
+ACME = {
+    "id": "acme",
+    "title": "Acme",
+    "roles": ["inbound"],
+    "verified_on": "2026-11-20",
+    "sources": ["https://docs.example.net"],
+    "mx": [{"host": f"moved.{NET}", "preference": 10}, {"host": "{dashes}.mail.provider.example", "preference": 20}],
+    "webmail": f"mx1.{NET}",
+}
+
+
+def own_profile(inventory: Path, **changes: Any) -> None:
+    (inventory / "providers").mkdir(parents=True, exist_ok=True)
+    (inventory / "providers" / "acme.yml").write_text(yaml.safe_dump({**ACME, **changes}), encoding="utf-8")
+
+
+def test_profiles_beside_the_inventory_are_compared_as_well(tmp_path: Path) -> None:
+    own_profile(tmp_path)
+    (acme,) = provider_constants(["acme"], [str(tmp_path)])
+    assert acme["hosts"] == [f"moved.{NET}", f"mx1.{NET}"] and acme["includes"] == []
+    own_profile(tmp_path, titel="Acme", verified_on="2026-11-21")
+    profiles.cache_clear()
+    with pytest.raises(AnsibleFilterError, match="MS-INT-001"):
+        provider_constants([], [str(tmp_path)])
+
+
 def _run(tmp_path: Path, authority: Authority) -> tuple[int, str]:
     inventory = tmp_path / "inventory"
-    inventory.mkdir(exist_ok=True)
+    own_profile(inventory, mx=[{"host": "smtp.google.com", "preference": 1}], webmail="smtp.google.com")
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     (inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"localhost": local}}}), encoding="utf-8")
     settings = {
-        "mailstead_providers": ["gmail_personal"],
+        "mailstead_providers": ["gmail_personal", "acme"],
         "mailstead_providers_max_age": 100_000,
         "mailstead_providers_resolvers": [authority.address],
         "mailstead_providers_port": authority.port,
@@ -160,11 +188,14 @@ def _run(tmp_path: Path, authority: Authority) -> tuple[int, str]:
 def test_the_playbook_ends_as_the_profiles_are(tmp_path: Path) -> None:
     google = {
         ("smtp.gmail.com", "A"): ["198.18.7.2"],
+        ("smtp.google.com", "A"): ["198.18.7.3"],
         ("_spf.google.com", "TXT"): ['"v=spf1 ip4:198.18.7.0/24 ~all"'],
     }
     with Authority({"google.com": dict(google), "gmail.com": dict(google)}) as authority:
         status, said = _run(tmp_path, authority)
-        assert status == 0 and "SPF 1 look-ups" in said, said
+        assert status == 0 and "SPF 1 look-ups" in said and "Acme: 1 host; looked at on 2026-11-20: agrees" in said, (
+            said
+        )
         del authority.zones["gmail.com"]["smtp.gmail.com", "A"]
         status, said = _run(tmp_path, authority)
         assert status == 2 and "[MS-PRO-030] profile gmail_personal: the host smtp.gmail.com" in said, said
