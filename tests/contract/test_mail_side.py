@@ -353,6 +353,22 @@ def test_paused_queue_keeps_its_mail(server: Server) -> None:
 
 
 # -- throttles and web ----------------------------------------------------------------------------------------------
+def test_a_throttle_reads_the_end_of_its_expression_alone(server: Server) -> None:
+    """Seen on the real server: a branch that should have exempted a client did not."""
+    found = server.store.all("MtaInboundThrottle")
+    (by_recipient,) = [i for i, t in found.items() if t["key"] == {"senderDomain": True, "rcpt": True}]
+    client = {"remote_ip": "198.18.0.40", "sender_domain": "stranger.example.org", "rcpt": "alice@example.com"}
+    branch = {"match": {"0": {"if": "remote_ip == '198.18.0.40'", "then": "false"}}, "else": "true"}
+    end = {"match": {}, "else": "remote_ip != '198.18.0.40' && remote_ip != '198.18.1.10'"}
+    for expression, last in ((branch, False), (end, True)):
+        server.set("MtaInboundThrottle", update={by_recipient: {"match": expression}})
+        server.reload()
+        throttles = Throttles(server.registry, lambda: 1000.0)
+        assert [throttles.allowed("rcpt", client) for _ in range(26)] == [True] * 25 + [last]
+    other = {**client, "remote_ip": "203.0.113.9"}
+    assert [throttles.allowed("rcpt", other) for _ in range(26)] == [True] * 25 + [False]
+
+
 def test_default_throttles_count_connections_and_messages(server: Server) -> None:
     now = [1000.0]
     throttles = Throttles(server.registry, lambda: now[0])

@@ -43,10 +43,12 @@ class Throttles:
         """Count an event at a stage; false when one of the throttles that apply is exhausted."""
         for throttle_id, throttle in self.registry.live_objects("MtaInboundThrottle").items():
             names = set(throttle["key"])
-            needed = {_VARIABLE[name] for name in names} | self.registry.variables_in(throttle["match"])
+            # Upstream compiles the whole expression and keeps nothing but its end.
+            end = {"match": {}, "else": throttle["match"]["else"]}
+            needed = {_VARIABLE[name] for name in names} | self.registry.variables_in(end)
             if not throttle["enable"] or stage_of(needed) != stage:
                 continue
-            matched = self.registry.evaluate("MtaInboundThrottle", "match", variables, throttle_id)
+            matched = self.registry.evaluate_rule(end, variables)
             if matched is None or not to_bool(matched):
                 continue
             key = (throttle_id, *(to_text(variables.get(_VARIABLE[name], "")) for name in sorted(names)))
