@@ -101,8 +101,14 @@ class DmarcCeiling:
 
 @dataclass(frozen=True)
 class Port:
+    """tls: implicit or starttls."""
+
     port: int
     tls: str
+
+    @property
+    def words(self) -> str:
+        return f"port {self.port} ({'TLS from the start' if self.tls == 'implicit' else 'STARTTLS'})"
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,14 @@ class Submission:
     ports: Tuple[Port, ...]
     username: str = ""
     password: str = ""
+
+    @property
+    def step(self) -> str:
+        """What to enter into a mail program, to send as ``{address}``; the best port."""
+        login = f" User name: {self.username}." if self.username else ""
+        login += f" Password: {self.password}." if self.password else ""
+        port = f", {self.ports[0].words}" if self.ports else ""
+        return f"Mail programs send as {{address}} through {self.host}{port}.{login}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs i
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     PLACEHOLDER,
     Input,
-    Port,
     Profile,
     by_id,
     filled,
@@ -23,7 +22,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.providers.model im
 WIDTH = 118
 MEBIBYTE = 1024**2
 _ROLES = {"inbound": "takes mail", "outbound": "sends mail", "forwarder": "forwards mail"}
-_TLS = {"implicit": "TLS from the start", "starttls": "STARTTLS"}
 _ALIGNED = {
     "no": "not aligned",
     "relaxed": "aligned (relaxed: below the domain)",
@@ -48,7 +46,7 @@ def show_provider(profile: Profile, domain: str, given: Mapping[str, str], own: 
         for name, what, fix in wrong:
             lines += _wrapped(f"{name}: {what}. Fix: {fix}")
     lines += _records(profile, domain, values)
-    lines += _inputs(profile)
+    lines += _inputs(profile, values)
     lines += _dmarc(profile)
     lines += _submission(profile, values)
     lines += _limits(profile)
@@ -79,12 +77,12 @@ def find(profiles: Iterable[Profile], provider: str) -> Profile:
     return known[provider]
 
 
-def _wrapped(text: str, mark: str = "  ") -> List[str]:
+def _wrapped(text: str, mark: str = "  ", deeper: int = 0) -> List[str]:
     return textwrap.wrap(
         text,
         WIDTH,
         initial_indent=mark,
-        subsequent_indent=" " * len(mark),
+        subsequent_indent=" " * (len(mark) + deeper),
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -102,7 +100,8 @@ def rows(profile: Profile, domain: str, values: Mapping[str, str]) -> List[_Row]
     out: List[_Row] = []
     for mx in profile.mx:
         preference = "<assigned>" if mx.preference is None else str(mx.preference)
-        out.append(("MX", domain, f"{preference} {filled(mx.host, values)}", ""))
+        remark = "the provider assigns the preference to each zone" if mx.preference is None else ""
+        out.append(("MX", domain, f"{preference} {filled(mx.host, values)}", remark))
     if profile.spf.scope == "apex":
         includes = " ".join(f"include:{filled(name, values)}" for name in profile.spf.include)
         out.append(("TXT", domain, f"v=spf1 {includes} {profile.spf.all}", _spf_remark(profile)))
@@ -154,22 +153,23 @@ def _records(profile: Profile, domain: str, values: Mapping[str, str]) -> List[s
 # -- the rest --------------------------------------------------------------------------------------------------------
 
 
-def _inputs(profile: Profile) -> List[str]:
+def _inputs(profile: Profile, values: Mapping[str, str]) -> List[str]:
+    words = [word for word in (*profile.inbound.required, *profile.outbound.required) if word != "inputs"]
     if not profile.inputs:
-        return ["", "Needs nothing but the domain"]
+        return ["", f"Needs to know {', '.join(words)}" if words else "Needs to know nothing but the domain"]
     lines = ["", "What it needs to know"]
     for one in profile.inputs:
-        lines += _wrapped(f"{one.name} ({input_words(one)}): {one.where}")
+        lines += _wrapped(f"{one.name} ({input_words(one, values)}): {one.where}", deeper=4)
     return lines
 
 
-def input_words(one: Input) -> str:
+def input_words(one: Input, values: Mapping[str, str]) -> str:
     """Whether a value is needed, and which are possible."""
     need = "needed" if one.required else "if you have it"
     if one.required and one.unless:
         need = f"needed, or {one.unless}"
     if one.default:
-        need = f"{one.default} if not given"
+        need = f"{filled(one.default, values)} if not given"
     return need + (f"; one of {', '.join(one.choices)}" if one.choices else "")
 
 
@@ -188,14 +188,10 @@ def _submission(profile: Profile, values: Mapping[str, str]) -> List[str]:
     place = profile.submission
     if place is None:
         return []
-    ports = ", ".join(port_words(port) for port in place.ports)
+    ports = ", ".join(port.words for port in place.ports)
     lines = ["", "Mail programs and servers hand in mail at", *_wrapped(f"{filled(place.host, values)}, {ports}")]
     lines += _wrapped(f"user name: {place.username}") if place.username else []
     return lines + (_wrapped(f"password: {place.password}") if place.password else [])
-
-
-def port_words(port: Port) -> str:
-    return f"port {port.port} ({_TLS[port.tls]})"
 
 
 def limit_words(name: str, value: int) -> str:
@@ -212,7 +208,8 @@ def _limits(profile: Profile) -> List[str]:
 
 
 def _by_hand(profile: Profile, domain: str, values: Mapping[str, str]) -> List[str]:
-    steps = [*profile.by_hand.once, *profile.by_hand.each_address]
+    told = profile.submission.step if profile.submission else ""
+    steps = [step for step in (*profile.by_hand.once, *profile.by_hand.each_address) if step != told]
     if not steps:
         return []
     known: Dict[str, str] = {"address": f"you@{domain}", "account": "<your account>", **values}

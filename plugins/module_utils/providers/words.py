@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, Dict, List, Tuple
 
@@ -185,7 +186,15 @@ def read_profile(data: Any, place: str) -> Tuple[model.Profile, List[Problem]]:
         return model.Profile("", "", (), "", ()), reading.problems
     for where, what, fix in _contradictions(profile):
         reading.note("MS-PRO-002", f"{place}: {where}", None, what, fix)
-    return profile, reading.problems
+    return _with_step(profile), reading.problems
+
+
+def _with_step(profile: model.Profile) -> model.Profile:
+    """Where nothing else is to be done for an address, mail programs still have to be told where mail is handed in."""
+    if not profile.sends or profile.submission is None or profile.by_hand.each_address:
+        return profile
+    by_hand = dataclasses.replace(profile.by_hand, each_address=(profile.submission.step,))
+    return dataclasses.replace(profile, by_hand=by_hand)
 
 
 #: (part of the profile, what is wrong, fix)

@@ -149,6 +149,18 @@ def test_a_record_says_what_it_is_for_and_all_of_them_go_on_being_found() -> Non
     assert not found and [r.value for r in profile.records] == ["b.example.net", "v", "0 1 993 i.example.net"]
 
 
+def test_mail_programs_are_told_where_mail_is_handed_in_when_nothing_else_is_to_be_done() -> None:
+    place = {"host": "smtp.example.net", "ports": [{"port": 587, "tls": "starttls"}, {"port": 465, "tls": "implicit"}]}
+    said = {**place, "username": "the address", "password": "a key"}
+    profile, found = read_profile({**MINIMAL, "submission": said}, "some_provider.yml")
+    step = "through smtp.example.net, port 587 (STARTTLS). User name: the address. Password: a key."
+    assert not found and profile.by_hand.each_address == (f"Mail programs send as {{address}} {step}",)
+    own = {"each_address": ["Ask for {address}."]}
+    profile, found = read_profile({**MINIMAL, "submission": said, "by_hand": own}, "some_provider.yml")
+    assert not found and profile.by_hand.each_address == ("Ask for {address}.",)
+    assert read_profile({**MINIMAL, "submission": place}, "x.yml")[0].by_hand.each_address[0].endswith("(STARTTLS).")
+
+
 def test_a_default_may_be_made_of_the_domain() -> None:
     changes = asked(kind="host", pattern=r"[a-z-]+\.mail\.example\.net", default="{dashes}.mail.example.net")
     profile, found = read_profile({**MINIMAL, **changes}, "some_provider.yml")

@@ -68,10 +68,12 @@ def test_whatever_a_provider_has_of_its_own_is_said() -> None:
     assert "only with `spf_authorize: true`" in shown("gmail_personal")
     assert "in place of a record of your own" in shown("purelymail") and "of its own: TLS-RPT." in shown("purelymail")
     assert "of its own: DMARC, TLS-RPT." in shown("fastmail")
-    assert "Publishes nothing" not in shown("brevo") and "Needs nothing but the domain" in shown("fastmail")
+    assert "Publishes nothing" not in shown("brevo") and "Needs to know nothing but the domain" in shown("fastmail")
     assert "needed, or dkim_target_1" in shown("mailgun") and "one of smtp.mailgun.org, smtp.eu.mailgun.org" in shown(
         "mailgun"
     )
+    assert "Needs to know account" in shown("gmail_personal")
+    assert "mx_host (example-cn.mail.protection.outlook.com if not given)" in shown("microsoft365")
     assert "message size: 25 MiB" in shown("cloudflare_email_routing")
     assert "example-cn.mail.protection.outlook.com" in shown("microsoft365")
     assert "Described beside your inventory" in shown("fastmail", own=True)
