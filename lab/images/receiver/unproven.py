@@ -26,13 +26,17 @@ REFUSAL = (
     "550 5.7.26 Your email has been blocked because the sender is unauthenticated. Gmail requires all senders to "
     "authenticate with either SPF or DKIM. Authentication results: DKIM = did not pass SPF = did not pass"
 )
-_PASSED = re.compile(r"\b(?:spf|dkim)=pass\b")
+_DKIM, _SPF = re.compile(r"\bdkim=pass\b"), re.compile(r"\bspf=pass\b")
 
 
 def proven(results: list[str], hostname: str) -> bool:
-    """Whether one of our own Authentication-Results (RFC 8601 section 2) says that SPF or DKIM has passed."""
+    """Whether one of our own Authentication-Results (RFC 8601 section 2) says that SPF or DKIM has passed.
+
+    SPF of the name in the greeting says nothing of the envelope sender; only a message without one is known by it.
+    """
     own = [r for r in results if r.split(";", 1)[0].strip().lower() == hostname.lower()]
-    return any(_PASSED.search(r) for r in own)
+    named = [r for r in own if "smtp.mailfrom=" in r] or own
+    return any(_DKIM.search(r) for r in own) or any(_SPF.search(r) for r in named)
 
 
 def packet(letter: bytes, data: bytes = b"") -> bytes:

@@ -40,11 +40,13 @@ HEADER = unproven.HEADER
         ([f"{HOSTNAME}; spf=pass (sender SPF authorized) smtp.mailfrom=example.cn"], True),
         ([f"{HOSTNAME}; spf=none", f"{HOSTNAME};\n\tdkim=pass (2048-bit key) header.d=example.cn"], True),
         ([f"{HOSTNAME}; spf=softfail smtp.mailfrom=example.cn", f"{HOSTNAME}; dkim=none"], False),
+        ([f"{HOSTNAME}; spf=none smtp.mailfrom=example.cn", f"{HOSTNAME}; spf=pass smtp.helo=smtpbg1.qq.com"], False),
+        ([f"{HOSTNAME}; spf=pass smtp.helo=smtpbg1.qq.com"], True),
         ([f"{HOSTNAME}; dmarc=pass (p=none dis=none) header.from=example.cn"], False),
         (["mx.example.net; spf=pass; dkim=pass"], False),
         ([], False),
     ],
-    ids=["spf", "dkim", "neither", "only dmarc", "somebody else's word", "nothing"],
+    ids=["spf", "dkim", "neither", "greeting", "greeting of a bounce", "only dmarc", "somebody else's word", "nothing"],
 )
 def test_one_of_our_own_results_has_to_be_a_pass(results: list[str], proven: bool) -> None:
     assert unproven.proven(results, HOSTNAME) is proven

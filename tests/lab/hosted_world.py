@@ -1,0 +1,151 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people and servers do around a domain whose mailboxes are at Tencent Exmail, in the running lab.
+
+``python -m tests.lab.hosted_world reset`` empties the zone, as a scenario wants to find it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lab import engine, faults, names, paths, render, secrets
+from lab.__main__ import controller_environment
+from lab.topology import CONTROLLER, EXMAIL_SENDER_LAST, host
+from tests.lab import routing_world as world
+from tests.lab.routing_world import Answer, Sender, Signer
+
+ZONE, MAILBOX = render.HOSTED_ZONE, render.HOSTED_MAILBOX
+SELECTOR = names.HOSTED_SELECTOR
+#: Somebody at a provider that takes what comes, and somebody at one that asks who it is.
+FRIEND, CUSTOMER = render.MAILBOXES["163.com"], render.MAILBOXES["gmail.com"]
+CANARY = render.CANARY
+
+EXMAIL = Sender("receiver", f"198.18.0.{EXMAIL_SENDER_LAST}", names.EXMAIL_SENDER)
+EXMAILS = Signer("hosted", SELECTOR, ZONE)
+
+
+def api(method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """As the user's own token for this zone."""
+    token = secrets.load().cloudflare_hosted_token
+    return world.request(method, f"/client/v4/{path}", body, {"Authorization": f"Bearer {token}"})
+
+
+def zone_id() -> str:
+    return str(api("GET", f"zones?name={ZONE}")["result"][0]["id"])
+
+
+def records() -> list[dict[str, Any]]:
+    """Every record of the zone, as the API shows it."""
+    found: list[dict[str, Any]] = api("GET", f"zones/{zone_id()}/dns_records?per_page=100")["result"]
+    return found
+
+
+def add(**record: Any) -> None:
+    """A record made by hand in the dashboard."""
+    api("POST", f"zones/{zone_id()}/dns_records", {"ttl": 300, **record})
+
+
+def reset() -> None:
+    """Empty the zone."""
+    here = zone_id()
+    for record in records():
+        # What a product of Cloudflare's keeps goes with that product.
+        if not record["meta"].get("read_only"):
+            api("DELETE", f"zones/{here}/dns_records/{record['id']}")
+    faults.flush(ZONE)
+
+
+@contextlib.contextmanager
+def watched(*sets: tuple[str, str]) -> Iterator[dict[tuple[str, str], set[tuple[str, ...]]]]:
+    """Every answer that the zone's own server gives for these (name, type) while the block runs, each as sorted texts."""
+    seen: dict[tuple[str, str], set[tuple[str, ...]]] = {one: set() for one in sets}
+    over, failed = threading.Event(), []
+
+    def look() -> None:
+        try:
+            while not over.wait(0.02):
+                for one in sets:
+                    found = faults.lookup(*one)
+                    seen[one].add(tuple(sorted(r.to_text() for r in found)) if found is not None else ())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=look, name="watch")
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+    assert not failed, failed
+
+
+def send(recipient: str, *, sign: bool = True, author: str = MAILBOX) -> Answer:
+    """One message out of a mailbox of the domain, as the provider sends it: from its address, with the domain's key."""
+    return world.send(recipient, sender=EXMAIL, envelope=author, sign=sign, signer=EXMAILS)
+
+
+@contextlib.contextmanager
+def without_proof() -> Iterator[None]:
+    """The domain as somebody left it who set the MX and nothing else: no SPF, no DKIM key, no DMARC."""
+    with (
+        faults.record(ZONE, "TXT"),
+        faults.record(f"{SELECTOR}._domainkey.{ZONE}", "TXT"),
+        faults.record(f"_dmarc.{ZONE}", "TXT"),
+    ):
+        yield
+
+
+def on_receiver(*command: str) -> str:
+    """What a program on the receiver prints."""
+    container = engine.connect().containers.get(host("receiver").container)
+    code, output = container.exec_run(list(command))
+    assert code == 0, output.decode(errors="replace")
+    return str(output.decode(errors="replace"))
+
+
+def quarantined(token: str) -> str:
+    """The header of the message with this token in the receiver's quarantine, which forgets it; "" when it is not there."""
+    for line in on_receiver("postqueue", "-j").splitlines():
+        entry = json.loads(line)
+        if entry["queue_name"] != "hold":
+            continue
+        header = on_receiver("postcat", "-qh", entry["queue_id"])
+        if token in header:
+            on_receiver("postsuper", "-d", entry["queue_id"], "hold")
+            return " ".join(header.split())
+    return ""
+
+
+def play(playbook: str, *extra: str, inventories: tuple[str, ...] = ("inventory/lab_hosted",)) -> tuple[int, str]:
+    """Run a playbook as the lab's controller: its exit status and what it printed."""
+    program = str(Path(sys.executable).parent / "ansible-playbook")
+    chosen = [word for inventory in inventories for word in ("-i", inventory)]
+    command = ["ip", "netns", "exec", CONTROLLER.namespace, program, *chosen, playbook, *extra]
+    # Whoever runs the tests may want colours; what is read here must have none.
+    env = {**controller_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    ended = subprocess.run(command, env=env, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=400)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def verify(directory: Path, inventories: tuple[str, ...] = ("inventory/lab_hosted",)) -> dict[str, Any]:
+    """The report of the product's own verify.yml. A failed check must fail the run, and nothing else may."""
+    code, shown = play("playbooks/verify.yml", "-e", f"verify_report_dir={directory}", inventories=inventories)
+    file = directory / "report.json"
+    assert file.exists(), shown[-4000:]
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert (code == 0) == (report["exit_code"] == 0), shown[-4000:]
+    return report
+
+
+if __name__ == "__main__":
+    {"reset": reset}[sys.argv[1]]()
