@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import re
-from typing import Callable, Dict, List, Mapping, Tuple
+from typing import Callable, Dict, List, Mapping, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import rdata
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.policies import dkim_problem, tags
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import nearest
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import PLACEHOLDER, Input, Profile
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    PLACEHOLDER,
+    POLICIES,
+    Input,
+    Profile,
+)
 
 #: Receivers need not verify with shorter RSA keys (RFC 8301 §3.2). That 1024 bits are few is a check's to say.
 MIN_RSA_BITS = 1024
@@ -65,6 +71,30 @@ def problems(profile: Profile, given: Mapping[str, str]) -> List[Tuple[str, str,
             fix = f"add `inputs: {{{one.name}: …}}`; it is at: {one.where}"
             found.append((one.name, f"{profile.id} needs the input '{one.name}'{other}", fix))
     return found
+
+
+def as_used(profile: Profile, given: Mapping[str, str]) -> Profile:
+    """The profile as far as its inputs go: without any key to publish its mail is not signed with the domain's name.
+
+    Some providers show a key only after the first records are visible; until then DMARC must not rest on it.
+    """
+    values = cleaned(profile, given)
+    wanted = [key for key in profile.dkim if key.kind != "managed"]
+    needed = [_inputs_in(profile, f"{key.selector} {key.value}") for key in wanted]
+    if not wanted or not profile.sends or any(names <= set(values) for names in needed):
+        return profile
+    lowest = POLICIES.index("none" if profile.dmarc.aligned_spf == "no" else "quarantine")
+    policy = POLICIES[min(lowest, POLICIES.index(profile.dmarc.max_policy))]
+    missing = ", ".join(one.name for one in profile.inputs if one.name in needed[0] - set(values))
+    reason = f"its key is not known yet (inputs: {missing}), so its mail is not signed for the domain"
+    if profile.dmarc.aligned_spf != "no":
+        reason += ", and SPF alone does not survive forwarding"
+    dmarc = dataclasses.replace(profile.dmarc, max_policy=policy, aligned_dkim="no", reason=reason)
+    return dataclasses.replace(profile, dmarc=dmarc)
+
+
+def _inputs_in(profile: Profile, text: str) -> Set[str]:
+    return {one.name for one in profile.inputs} & set(PLACEHOLDER.findall(text))
 
 
 def _fix(one: Input) -> str:

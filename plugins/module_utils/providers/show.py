@@ -10,7 +10,7 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import nearest
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import cleaned, problems
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import as_used, cleaned, problems
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     PLACEHOLDER,
     Input,
@@ -47,7 +47,7 @@ def show_provider(profile: Profile, domain: str, given: Mapping[str, str], own: 
             lines += _wrapped(f"{name}: {what}. Fix: {fix}")
     lines += _records(profile, domain, values)
     lines += _inputs(profile, values)
-    lines += _dmarc(profile)
+    lines += _dmarc(as_used(profile, given) if given else profile)
     lines += _submission(profile, values)
     lines += _limits(profile)
     lines += _by_hand(profile, domain, values)

@@ -6,9 +6,10 @@ import base64
 from typing import Any
 
 import pytest
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import cleaned, problems
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import as_used, cleaned, problems
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     Dkim,
+    DmarcCeiling,
     Input,
     Profile,
     RecordTemplate,
@@ -205,3 +206,39 @@ def test_one_of_two_inputs_is_enough() -> None:
     assert problems(one, {"alias": "k.example.net"}) == problems(one, {"key": RSA_2048}) == []
     ((name, what, _fix),) = problems(one, {})
     assert name == "key" and "(or 'alias')" in what
+
+
+# -- DMARC without a key ---------------------------------------------------------------------------------------------
+
+ALIGNED = DmarcCeiling("reject", "signs", "strict", "strict")
+
+
+def test_with_a_key_a_profile_stands_as_it_is() -> None:
+    signed = profile(dmarc=ALIGNED)
+    assert as_used(signed, {"dkim_value": RSA_2048, "dkim_selector": "s1"}) is signed
+    managed = profile(dmarc=ALIGNED, dkim=(Dkim("managed", "s1"),))
+    assert as_used(managed, {}) is managed
+    taking = profile(dmarc=ALIGNED, roles=("inbound",))
+    assert as_used(taking, {}) is taking
+    constant = profile(
+        dmarc=ALIGNED, dkim=(Dkim("cname", "{dkim_selector}", "{target}"), Dkim("cname", "s1", "s1.example.net"))
+    )
+    assert as_used(constant, {}) is constant
+
+
+@pytest.mark.parametrize(
+    ("max_policy", "aligned_spf", "policy", "said"),
+    [
+        ("reject", "strict", "quarantine", "does not survive forwarding"),
+        ("quarantine", "relaxed", "quarantine", "does not survive forwarding"),
+        ("none", "relaxed", "none", "does not survive forwarding"),
+        ("reject", "no", "none", "not signed for the domain"),
+    ],
+)
+def test_without_one_it_allows_less_and_says_what_is_missing(
+    max_policy: str, aligned_spf: str, policy: str, said: str
+) -> None:
+    waiting = profile(dmarc=DmarcCeiling(max_policy, "signs", aligned_spf, "strict"))
+    used = as_used(waiting, {"dkim_selector": "s1", "dkim_value": " "}).dmarc
+    assert (used.max_policy, used.aligned_spf, used.aligned_dkim) == (policy, aligned_spf, "no")
+    assert said in used.reason and "(inputs: dkim_value)" in used.reason

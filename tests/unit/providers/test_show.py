@@ -62,6 +62,12 @@ def test_values_are_tried_and_mistakes_told_first() -> None:
     assert wrong.index("Wrong in the inputs") < wrong.index("What it would publish") and "218 characters" in wrong
 
 
+def test_a_key_that_is_not_known_yet_lowers_what_dmarc_allows() -> None:
+    given = {"tld": "eu", "spf_include": "zohomail.eu"}
+    assert "p=reject at most" in shown("zoho") and "p=quarantine at most" in shown("zoho", given=given)
+    assert "p=reject at most" in shown("zoho", given={**given, "dkim_value": RSA_2048})
+
+
 def test_whatever_a_provider_has_of_its_own_is_said() -> None:
     assert "<assigned> route1.mx.cloudflare.net" in shown("cloudflare_email_routing")
     assert "It publishes a record itself: v=DMARC1; p=reject;" in shown("cloudflare_email_sending")
