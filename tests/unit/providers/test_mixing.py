@@ -11,7 +11,13 @@ import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import mixing
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.codes import CODES
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Dkim, Mx, RecordTemplate, Spf
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    Dkim,
+    Mx,
+    Profile,
+    RecordTemplate,
+    Spf,
+)
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +67,12 @@ def test_an_include_that_two_need_stands_once_and_counts_once() -> None:
     found = mixing.spf(["include:spf.light.example"], [party(LIGHT), party(twin)])
     assert found.text == "v=spf1 include:spf.light.example -all" and found.lookups == 3
     assert found.shares[0].who == ("Light", "Twin", mixing.OURSELVES)
+
+
+def test_who_asks_for_a_soft_end_is_told_in_one_order() -> None:
+    soft = [party(profile(name, apex(f"{name}.example", 1))) for name in ("cc", "aa", "dd", "bb")]
+    assert mixing.spf([], soft).why == "asked for by Aa and Bb and Cc and Dd"
+    assert mixing.spf([], [], closed=False).why == "not every sender is known"
 
 
 def test_an_optional_include_is_there_when_it_is_asked_for() -> None:
@@ -147,6 +159,29 @@ def test_void_look_ups_alone_are_a_reason_as_well() -> None:
     assert mixing.proposals(DOMAIN, text, [party(LIGHT)]) == ()
 
 
+def test_two_void_look_ups_are_still_allowed() -> None:
+    text = "v=spf1 include:spf.light.example ~all"
+    assert mixing.proposals(DOMAIN, text, [party(LIGHT)], {"include:spf.light.example": (9, 2)}) == ()
+    assert mixing.proposals(DOMAIN, text, [party(LIGHT)], {"include:spf.light.example": (10, 0)}) == ()
+    assert mixing.proposals(DOMAIN, text, [party(LIGHT)], {"include:spf.light.example": (11, 0)}) != ()
+
+
+def test_what_is_not_there_goes_and_only_includes_are_ever_pinned() -> None:
+    terms = [f"a:h{n}.example.com" for n in range(12)]
+    measured = {terms[0]: (1, 1), terms[1]: (1, 0)}
+    found = mixing.proposals(DOMAIN, "v=spf1 " + " ".join(terms) + " -all", [], measured)
+    assert [p.kind for p in found] == ["gone"] + ["addresses"] * 11
+    assert mixing.proposals(DOMAIN, "v=spf1 " + " ".join(terms[:10]) + " -all", [], measured) == ()
+
+
+def test_an_include_of_several_senders_costs_what_the_dearest_says() -> None:
+    others = [
+        party(profile(name, apex("spf.light.example", cost))) for name, cost in (("zz", 1), ("aa", 11), ("mm", 3))
+    ]
+    (load,) = mixing.loads("v=spf1 include:SPF.light.example ~all", [*others, party(LIGHT)])
+    assert (load.lookups, load.who) == (11, ("Aa", "Light", "Mm", "Zz"))
+
+
 # -- clashes ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +207,11 @@ def test_the_mx_has_one_owner() -> None:
     assert codes(party(HEAVY, takes_mail=True), party(second, takes_mail=True)) == [("MS-PRO-020", "C1")]
     own = [(DOMAIN, "MX", "10 mail.example.com")]
     assert codes(party(HEAVY, takes_mail=True), own=own) == [("MS-PRO-020", "C1")]
+    elsewhere = [(f"news.{DOMAIN}", "MX", "10 mail.example.com"), (DOMAIN, "TXT", "token=1")]
+    assert codes(party(HEAVY, takes_mail=True), own=elsewhere) == []
+    three = [party(p, takes_mail=True) for p in (HEAVY, second, profile("first", mx=second.mx))]
+    (found,) = mixing.clashes(DOMAIN, three)
+    assert found.what.startswith("First and Heavy and Second would both") and found.place == "mail_domains[0].second"
 
 
 @pytest.mark.parametrize("end", ["include:spf.light.example ~all", "include:spf.light.example -all"])
@@ -179,10 +219,18 @@ def test_an_spf_record_that_knows_its_senders(end: str) -> None:
     assert codes(party(LIGHT), party(BELOW), own=[(DOMAIN, "TXT", f"v=spf1 {end}")]) == []
 
 
-@pytest.mark.parametrize("end", ["-all", "include:spf.light.example -all"])
-def test_an_spf_record_that_is_too_strict(end: str) -> None:
-    own = [(DOMAIN, "TXT", f"v=spf1 {end}")]
-    assert ("MS-PRO-021", "C6") in codes(party(LIGHT), party(HEAVY), own=own)
+@pytest.mark.parametrize(
+    ("end", "sender", "words"),
+    [
+        ("-all", LIGHT, "ends in -all and lacks include:spf.light.example"),
+        ("include:spf.light.example -all", HEAVY, "ends in -all and lacks include:spf.heavy.example"),
+        ("include:spf.heavy.example -all", HEAVY, "ends in -all and Heavy asks for ~all"),
+    ],
+)
+def test_an_spf_record_that_is_too_strict(end: str, sender: Profile, words: str) -> None:
+    own = [(f"bounce.{DOMAIN}", "TXT", "v=spf1 -all"), (DOMAIN, "TXT", f"v=spf1 {end}")]
+    (found,) = mixing.clashes(DOMAIN, [party(sender)], own)
+    assert (found.code, found.rule, words in found.what) == ("MS-PRO-021", "C6", True)
 
 
 def test_a_selector_is_one_senders() -> None:
@@ -196,6 +244,9 @@ def test_a_selector_is_one_senders() -> None:
     # The same key with other blanks; and a value nobody has entered yet.
     assert codes(party(third, key), party(fourth, (("key", KEY.replace(" ", "")),))) == []
     assert codes(party(third, key), party(fourth)) == []
+    # One as a text, the other as an alias.
+    alias = profile("alias", dkim=(Dkim("cname", "s2", "{key}"),))
+    assert codes(party(third, (("key", "k.example"),)), party(alias, (("key", "k.example"),))) == [("MS-PRO-022", "C7")]
     managed = profile("fifth", dkim=(Dkim("managed", "s2"),))
     assert codes(party(third, key), party(managed)) == [("MS-PRO-022", "C7")]
     assert codes(party(managed), party(managed)) == []
@@ -210,6 +261,10 @@ def test_dmarc_has_one_owner() -> None:
     assert codes(party(OWNER), party(another)) == [("MS-PRO-023", "C8")]
     text = profile("text", verification=(RecordTemplate("_dmarc", "TXT", "v=DMARC1; p=reject"),))
     assert codes(party(text), own=own) == [("MS-PRO-023", "C8")]
+    assert codes(party(text), own=[(f"_dmarc.{DOMAIN}", "TXT", "v=DMARC1;p=reject")]) == []
+    keepers = [party(profile(name, dmarc=KEEPER.dmarc)) for name in ("cc", "aa", "bb")]
+    (found,) = mixing.clashes(DOMAIN, keepers)
+    assert "Aa and Bb and Cc each keep" in found.what and found.place == "mail_domains[0].cc"
 
 
 def test_return_paths_have_one_owner() -> None:
@@ -221,10 +276,31 @@ def test_return_paths_have_one_owner() -> None:
     assert codes(party(BELOW), party(mx)) == [("MS-PRO-024", "C1")]
     text = profile("text", return_path=(RecordTemplate("bounce", "TXT", "v=spf1 a -all"),))
     assert codes(party(BELOW), party(text)) == [("MS-PRO-024", "C3")]
-    # An input that nobody has entered yet.
+    assert codes(party(text), own=[(f"bounce.{DOMAIN}", "TXT", "v=spf1 a -all")]) == []
+    pairs = [
+        (RecordTemplate("bounce", "MX", f"10 mx{n}.example.net"), RecordTemplate("bounce", "TXT", f"t={n}"))
+        for n in (1, 2)
+    ]
+    first, second = (
+        profile("first", return_path=pairs[0] + pairs[1][:1]),
+        profile("second", return_path=pairs[1] + pairs[0][:1]),
+    )
+    assert codes(party(first), party(second)) == []
+    assert codes(party(first), party(profile("third", return_path=pairs[1]))) == [("MS-PRO-024", "C1")]
+    # A name that nobody has entered yet is not the domain itself, and neither is a value that is missing.
+    nameless = profile("nameless", return_path=(RecordTemplate("{label}", "CNAME", "t.example"),))
+    assert codes(party(nameless), own=[(DOMAIN, "TXT", "token=1")]) == []
     later = profile("later", return_path=(RecordTemplate("bounce", "CNAME", "{target}"),))
     assert codes(party(BELOW), party(later)) == []
     assert codes(party(BELOW), party(later, (("target", "t.example"),))) == [("MS-PRO-024", "C8")]
+    # Where it is not known who declared what, the domain is named; of the owners, only a provider can choose another name.
+    (found,) = mixing.clashes(DOMAIN, [mixing.Party(alone)], [(f"bounce.{DOMAIN}", "A", "192.0.2.1")])
+    assert found.place == DOMAIN and found.fix.startswith("choose another name at Alone, as")
+    several = [
+        party(profile(n, return_path=(RecordTemplate("bounce", "CNAME", f"{n}.example"),))) for n in ("cc", "aa", "bb")
+    ]
+    (found,) = mixing.clashes(DOMAIN, several)
+    assert found.what.startswith("Aa and Bb and Cc want") and "at Aa or Bb or Cc, as" in found.fix
     # Tokens of several stand side by side.
     one, two = (profile(n, verification=(RecordTemplate("", "TXT", f"{n}=token"),)) for n in ("one", "two"))
     assert codes(party(one), party(two)) == []
