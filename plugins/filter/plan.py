@@ -84,7 +84,7 @@ def server_objects(
     options = server.ServerOptions(allowed_ips=tuple(str(a) for a in allowed))
     try:
         sent = {d.name for d in whole.domains}
-        unsent = [d.name for d in whole.routing if d.name not in sent]
+        unsent = [d.name for d in whole.elsewhere if d.name not in sent]
         return server.fill_secrets(server.server_objects(home, whole.domains, dkim, options, unsent), secrets)
     except MailsteadError as error:
         raise AnsibleFilterError(str(error)) from None

@@ -31,10 +31,19 @@ def routing_hosts(plan: dict[str, Any]) -> list[dict[str, Any]]:
                     "switch_allow": ["no_mx"] if any(d["state"] == "absent" for d in domains) else [],
                     "workers": [_worker(w) for d in domains for w in d["workers"]],
                     "rules": [_rules(d) for d in domains],
-                    "sending": [s for d in domains for s in _sending(plan, d)],
-                    "sending_allow": _sending_allow(domains),
                 }
             )
+    return out
+
+
+def sending_hosts(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The domains that send through Cloudflare Email Sending, by account, as cloudflare_email_sending takes them."""
+    out = []
+    for host in dns_hosts(plan, "cloudflare"):
+        domains = [d for d in (*plan["routing"], *plan["hosted"]) if d["zone"] in host["zones"]]
+        sending = [s for d in domains for s in _sending(plan, d)]
+        if sending:
+            out.append({"secret": host["secret"], "sending": sending, "sending_allow": _sending_allow(domains)})
     return out
 
 
@@ -194,6 +203,7 @@ class FilterModule:
             "delegation_wanted": delegation_wanted,
             "routing_facts": routing_facts,
             "routing_hosts": routing_hosts,
+            "sending_hosts": sending_hosts,
             "routing_inventory": routing_inventory,
             "routing_part": routing_part,
         }

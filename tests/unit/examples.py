@@ -35,6 +35,25 @@ DOMAIN_B: dict[str, Any] = {
     "dmarc": {"policy": "auto"},
 }
 
+#: A public RSA key of 2048 bits as a DKIM record has it. Nobody holds its private half.
+DKIM_VALUE = (
+    "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAl3dc7cte9vedn2KgQNClqzQJ5KmLm/wsBWgq"
+    "GqoWsXFG/lE+4gDXSu+uC1QUz4g6rdnLPkL2JNuXPMwr37n/h2H3p+YaEOF3nnZDsNFtXR8/ZQTOhyqPDsQxIbVjUi435FQp/f"
+    "qQlXhoSgQ4Q5F6N2aBL6zv0k/V0iEh/6ti25TvqedjJoE3vcUNU8CgXzVXX3TnUBRiyTj41U8do+6ma8HeG/XRAr8JQz+Ryai7"
+    "DP2cX+WiOg9J8U7uWI1B9yFDjH6SlSjOU+vQY9vZbLAifA4ivh5F8yXnXoiv60QtGUkup10BK0yBVgLrZLwbH/MH5ao2/cQx2C"
+    "qt+tqLus/PlQIDAQAB"
+)
+
+#: Example C: mailboxes at a provider, its records kept in DNS.
+DOMAIN_C: dict[str, Any] = {
+    "name": "example.cn",
+    "provider": "tencent_exmail",
+    "inputs": {"dkim_selector": "lokg123", "dkim_value": DKIM_VALUE},
+    "also_send_via": ["cloudflare_email_sending"],
+    "dmarc": {"policy": "quarantine", "rua": "dmarc"},
+    "webmail": {"name": "mail"},
+}
+
 #: Email Routing in, our own server out.
 DOMAIN_SENT: dict[str, Any] = {
     "name": "example.me",

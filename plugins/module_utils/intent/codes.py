@@ -47,4 +47,5 @@ CODES: Dict[str, str] = {
     "MS-INT-045": "A catch-all for one domain of a zone that has others. Email Routing has one for each zone: give it with the "
     "zone's own domain.",
     "MS-INT-046": "Our own server is to send for a domain whose mail others take, and nobody may log in there to do so.",
+    "MS-INT-047": "An MTA-STS policy for a domain whose mailboxes are at a provider: nobody would serve it.",
 }

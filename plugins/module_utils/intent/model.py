@@ -53,7 +53,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class Inbound:
-    """Who owns the MX. host, edge: of our own server; the rest is for routing services.
+    """Who owns the MX. host, edge: of our own server; inputs: values only the user has, by the names of the provider's
+    profile; the rest is for routing services.
 
     addresses: complete ones. leaving: exchangers of an old provider that may go, as host patterns. subaddressing of our
     own server stands at the domain.
@@ -67,6 +68,7 @@ class Inbound:
     subaddressing: bool = True
     leaving: Tuple[str, ...] = ()
     workers: Tuple[Worker, ...] = ()
+    inputs: Tuple[Tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class Domain:
     #: Keys the user wrote, for telling a given value from a default.
     given: Tuple[str, ...] = ()
     also: Tuple[Outbound, ...] = ()
+    #: Name below the domain for the provider's web mail.
+    webmail: str = ""
     #: Place in mail_domains, for messages.
     position: int = 0
 
@@ -130,13 +134,23 @@ class Domain:
 
     @property
     def routed(self) -> bool:
-        """Whether a routing service takes the domain's mail, so that it has no home."""
+        """Whether a routing service takes the domain's mail."""
         return self.inbound is not None and self.inbound.provider == ROUTING
+
+    @property
+    def hosted(self) -> bool:
+        """Whether the domain's mailboxes are at a provider."""
+        return self.elsewhere and not self.routed
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether others take the domain's mail."""
+        return self.inbound is not None and self.inbound.provider != OWN
 
     @property
     def submission(self) -> Optional[Outbound]:
         """Our own server as a sender of a domain whose mail others take."""
-        return next((s for s in self.senders if s.provider == OWN), None) if self.routed else None
+        return next((s for s in self.senders if s.provider == OWN), None) if self.elsewhere else None
 
     @property
     def senders(self) -> Tuple[Outbound, ...]:

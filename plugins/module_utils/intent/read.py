@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing, senders, words
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import hosted, model, routing, senders, words
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
@@ -49,6 +49,7 @@ def read_intent(
     written = Written(raw.mail_domains)
     senders.check(intent, written, reading)
     routing.check(intent, written, reading)
+    hosted.check(intent, written, reading)
     if reading.problems:
         raise MailsteadError(_once(reading.problems))
     return intent
@@ -149,6 +150,7 @@ def _domain(
     provider = values.pop("provider")
     inbound, outbound = values.pop("inbound"), values.pop("outbound")
     sending = [model.OWN, *(p.id for p in profiles if p.sends)]
+    inputs = dict(values.pop("inputs"))
     if provider and (inbound or outbound):
         reading.note(
             "MS-INT-021", f"{path}.provider", entry, "'provider' stands for inbound and outbound, and one of these is given too",
@@ -179,7 +181,11 @@ def _domain(
     tls_rpt = values.pop("tls_rpt")
     if outbound is None and inbound is not None and inbound.provider in sending:
         outbound = model.Outbound(inbound.provider)
-    routed = inbound is not None and inbound.provider == model.ROUTING
+    also = tuple(values["also_send_via"])
+    if inbound is not None:
+        inbound = dataclasses.replace(inbound, inputs=tuple({**inputs, **dict(inbound.inputs)}.items()))
+        outbound, also = senders.with_inputs(inbound, outbound, also)
+    elsewhere = inbound is not None and inbound.provider != model.OWN
     return model.Domain(
         name=name,
         unicode_name=_unicode(name),
@@ -187,17 +193,18 @@ def _domain(
         zone=values["zone"] or name,
         inbound=routing.complete_addresses(inbound, name) if inbound else None,
         outbound=senders.complete_addresses(outbound, name) if outbound else None,
-        also=tuple(senders.complete_addresses(s, name) for s in values["also_send_via"] if s),
+        also=tuple(senders.complete_addresses(s, name) for s in also if s),
         dkim=dkim,
         dmarc=dataclasses.replace(dmarc, rua=rua),
-        # A routing service's policy is served by a Worker: only where that is asked for.
-        mta_sts="off" if routed and "mta_sts" not in given else values["mta_sts"],
+        # Our own server serves a policy. Of others, only where that is asked for.
+        mta_sts="off" if elsewhere and "mta_sts" not in given else values["mta_sts"],
         tls_rpt=() if tls_rpt == ("off",) else tuple(complete(a, name) for a in tls_rpt) or rua,
         dane=values["dane"],
         accounts=accounts,
         catch_all=complete(values["catch_all"], name) if values["catch_all"] else "",
         subaddressing=values["subaddressing"],
         given=given,
+        webmail=values["webmail"],
     )
 
 
@@ -231,8 +238,9 @@ def _imply(intent: model.Intent, reading: Reading) -> model.Intent:
     domains = []
     for index, domain in enumerate(intent.domains):
         path = f"mail_domains[{index}]"
-        if domain.routed:
-            domains.append(_imply_submission(intent, routing.imply(domain, intent.operator.email), reading))
+        if domain.elsewhere:
+            told = routing.imply(domain, intent.operator.email) if domain.routed else domain
+            domains.append(_imply_submission(intent, told, reading))
             continue
         if domain.inbound is None or domain.inbound.provider != model.OWN or domain.outbound is None:
             continue
@@ -358,7 +366,7 @@ def _unique_domains(intent: model.Intent, reading: Reading) -> None:
 
 def _addresses(intent: model.Intent, reading: Reading) -> None:
     owner: Dict[str, str] = {}
-    served = {d.name for d in intent.domains if not d.routed or d.submission}
+    served = {d.name for d in intent.domains if not d.elsewhere or d.submission}
     for index, domain in enumerate(intent.domains):
         for number, account in enumerate(domain.accounts):
             path = f"mail_domains[{index}].accounts[{number}]"
@@ -381,7 +389,7 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
                         "add the domain, or drop the address",
                     )
     for index, domain in enumerate(intent.domains):
-        if domain.catch_all and not domain.routed and domain.catch_all.lower() not in owner:
+        if domain.catch_all and not domain.elsewhere and domain.catch_all.lower() not in owner:
             reading.note(
                 "MS-INT-025",
                 f"mail_domains[{index}].catch_all",
@@ -394,7 +402,7 @@ def _addresses(intent: model.Intent, reading: Reading) -> None:
 def _postmasters(intent: model.Intent, reading: Reading) -> None:
     """Somebody must read postmaster's mail (RFC 5321 §4.5.1); the plan gives it to a domain's first account."""
     for index, domain in enumerate(intent.domains):
-        if domain.state == "present" and not domain.routed and not domain.accounts and not domain.catch_all:
+        if domain.state == "present" and not domain.elsewhere and not domain.accounts and not domain.catch_all:
             reading.note(
                 "MS-INT-031",
                 f"mail_domains[{index}]",

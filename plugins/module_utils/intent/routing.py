@@ -53,9 +53,11 @@ def _target(domain: model.Domain, address: str) -> Optional[model.Target]:
 
 
 def check(intent: model.Intent, written: Written, reading: Reading) -> None:
+    for domain in intent.domains:
+        if domain.elsewhere:
+            _words(domain, written, reading)
     routed = [d for d in intent.domains if d.routed]
     for domain in routed:
-        _words(domain, written, reading)
         _zone(intent, domain, written, reading)
         _addresses(domain, written, reading)
         _catch_all(domain, written, reading)
@@ -67,13 +69,14 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
 
 def _words(domain: model.Domain, written: Written, reading: Reading) -> None:
     """Mailboxes and keys are a mail server's; the rest of MTA-STS and reports is everybody's."""
-    elsewhere = ("catch_all", "subaddressing")
+    assert domain.inbound is not None
+    elsewhere = ("catch_all", "subaddressing") if domain.routed else ()
     sent = SUBMISSION_WORDS if domain.submission else ()
     for word in (w for w in MAILBOX_WORDS if w not in sent):
         if word in domain.given:
             place = f"{domain.path}.{word}"
             fix = "write it in inbound" if word in elsewhere else f"leave it out, or let {model.OWN} take the mail"
-            what = f"'{word}' is a word of {model.OWN}, and {model.ROUTING} takes the mail of {domain.name}"
+            what = f"'{word}' is a word of {model.OWN}, and {domain.inbound.provider} takes the mail of {domain.name}"
             reading.note("MS-INT-032", place, written.at(place), what, fix)
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, parties, routing
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading, nearest
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
+from ansible_collections.mailstead.stack.plugins.module_utils.providers import inputs, mixing
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     POLICIES,
     Profile,
@@ -28,6 +29,19 @@ def complete_addresses(sender: model.Outbound, domain: str) -> model.Outbound:
     return dataclasses.replace(sender, send_as=tuple(complete(a, domain).lower() for a in sender.send_as))
 
 
+def with_inputs(
+    inbound: model.Inbound, outbound: Optional[model.Outbound], also: Sequence[model.Outbound]
+) -> Tuple[Optional[model.Outbound], Tuple[model.Outbound, ...]]:
+    """The senders, knowing what was told of the same provider where it takes the mail."""
+
+    def told(sender: Optional[model.Outbound]) -> Optional[model.Outbound]:
+        if sender is None or sender.provider != inbound.provider:
+            return sender
+        return dataclasses.replace(sender, inputs=tuple({**dict(inbound.inputs), **dict(sender.inputs)}.items()))
+
+    return told(outbound), tuple(s for s in map(told, also) if s)
+
+
 def check(intent: model.Intent, written: Written, reading: Reading) -> None:
     """What is wrong with the senders of any domain, whoever takes its mail."""
     for domain in intent.domains:
@@ -36,17 +50,20 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
         found = intent.sender_profiles(domain)
         for (sender, profile), place in zip(found, _places(domain, intent)):
             _account(sender, domain.path + place, written, reading)
-            _inputs(sender, profile, domain.path + place, written, reading)
+            _inputs(domain, sender.inputs, profile, place, written, reading)
+        _takers_inputs(intent, domain, [p.id for _s, p in found], written, reading)
         profiles = [profile for _sender, profile in found]
         _policy(intent, domain, profiles, written, reading)
         _alignment(domain, profiles, written, reading)
         _exclusion(domain, profiles, written, reading)
+        for clash in mixing.clashes(domain.name, parties.parties_of(intent, domain)):
+            reading.note(clash.code, clash.place, written.at(clash.place), clash.what, clash.fix)
 
 
 def _places(domain: model.Domain, intent: model.Intent) -> Iterator[str]:
     """Where each of the senders that have a profile was written."""
     if domain.outbound and intent.profile(domain.outbound.provider):
-        yield ".outbound" if any(g == "outbound" for g in domain.given) else ".provider"
+        yield next((f".{key}" for key in ("outbound", "provider") if key in domain.given), ".inbound")
     for index, sender in enumerate(domain.also):
         if intent.profile(sender.provider):
             yield f".also_send_via[{index}]"
@@ -61,7 +78,7 @@ def _own_server(domain: model.Domain, written: Written, reading: Reading) -> Non
         fix = f"keep `provider: {model.OWN}` there and name {domain.outbound.provider} in also_send_via"
         what = f"mail into {model.OWN} and out of {domain.outbound.provider} alone is not built yet"
         reading.note("MS-INT-010", place, written.at(place), what, fix)
-    if domain.outbound.host and not domain.routed:
+    if domain.outbound.host and not domain.elsewhere:
         what = f"'host' is for domains whose mail others take; {model.OWN} takes the mail of {domain.name}"
         reading.note("MS-INT-032", f"{place}.host", written.at(f"{place}.host"), what, "write it in inbound")
 
@@ -88,7 +105,10 @@ def _submission(intent: model.Intent, domain: model.Domain, written: Written, re
         for address in (account.address, *account.aliases)
     ]
     for place, address in addresses:
-        if address.rpartition("@")[2].lower() == domain.name and not routing.takes(domain, address.lower()):
+        if not domain.routed or address.rpartition("@")[2].lower() != domain.name:
+            # Which mailboxes a provider has is not known here.
+            continue
+        if not routing.takes(domain, address.lower()):
             what = f"nobody gets the mail of {address}, so answers and bounces would be lost"
             fix = "add it to inbound.addresses with a destination that you read"
             reading.note("MS-INT-040", place, written.at(place), what, fix)
@@ -101,22 +121,33 @@ def _account(sender: model.Outbound, place: str, written: Written, reading: Read
         reading.note("MS-INT-003", where, written.at(where), what, "write the complete address")
 
 
-def _inputs(sender: model.Outbound, profile: Profile, place: str, written: Written, reading: Reading) -> None:
-    known = {i.name: i for i in profile.inputs}
-    given = dict(sender.inputs)
-    for name, value in sender.inputs:
-        where = f"{place}.inputs.{name}"
-        raw = written.at(f"{place}.inputs", name)
-        if name not in known:
-            fix = f"known are {', '.join(known) or 'none'}.{nearest(name, known)}"
-            reading.note("MS-INT-043", where, raw, f"{profile.id} has no input '{name}'", fix)
-        elif known[name].pattern and not re.fullmatch(known[name].pattern, value):
-            reading.note("MS-INT-043", where, raw, f"'{value[:40]}' is no {name}", f"it is at: {known[name].where}")
-    for needed in profile.inputs:
-        if needed.required and needed.name not in given:
-            what = f"{profile.id} needs the input '{needed.name}'"
-            fix = f"add `inputs: {{{needed.name}: …}}`; it is at: {needed.where}"
-            reading.note("MS-INT-043", place, written.at(place), what, fix)
+def _takers_inputs(
+    intent: model.Intent, domain: model.Domain, senders: Sequence[str], written: Written, reading: Reading
+) -> None:
+    """What a provider has to be told that takes mail and does not send."""
+    profile = intent.profile(domain.inbound.provider) if domain.inbound else None
+    if domain.inbound and profile and profile.id not in senders:
+        place = ".provider" if "provider" in domain.given else ".inbound"
+        _inputs(domain, domain.inbound.inputs, profile, place, written, reading)
+
+
+def _inputs(
+    domain: model.Domain,
+    given: Sequence[Tuple[str, str]],
+    profile: Profile,
+    place: str,
+    written: Written,
+    reading: Reading,
+) -> None:
+    """place: of the provider, below the domain; a value may stand there, with the inbound side, or at the domain."""
+    for name, what, fix in inputs.problems(profile, dict(given)):
+        if name not in dict(given):
+            reading.note("MS-INT-043", domain.path + place, written.at(domain.path + place), what, fix)
+            continue
+        holders = [f"{place}.inputs", ".inbound.inputs", ".inputs"]
+        holder = next(h for h in holders if f"{h}.{name}"[1:] in domain.given or h == holders[-1])
+        where = f"{domain.path}{holder}"
+        reading.note("MS-INT-043", f"{where}.{name}", written.at(where, name), what, fix)
 
 
 def _policy(

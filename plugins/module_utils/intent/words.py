@@ -92,12 +92,7 @@ class Provider(Text):
             what = f"'{raw}' cannot be the provider of {self.role} mail"
             reading.note("MS-INT-042", path, raw, what, f"use one of {', '.join(self.choices)}")
             return self.fallback
-        value = super().read(raw, path, reading)
-        if self.role == "inbound" and value not in (model.OWN, model.ROUTING):
-            fix = f"use {model.OWN} or {model.ROUTING} in this release"
-            reading.note("MS-INT-010", path, raw, f"mailboxes at '{value}' are not built yet", fix)
-            return self.fallback
-        return value
+        return super().read(raw, path, reading)
 
 
 class Egress(Shape):
@@ -209,7 +204,7 @@ def inbound(profiles: Sequence[Profile]) -> Mapped:
                 doc="routing: exchangers of the old provider that may go: host patterns, or the provider's name",
             ),
             "workers": Key(Named(WORKER), default=(), doc="routing: Workers that are made here, by name"),
-            "inputs": Key(Anything(), unsupported=LATER),
+            "inputs": Key(Named(Text()), default=(), doc="what the provider gave you, such as its DKIM key"),
         },
     )
 
@@ -288,6 +283,20 @@ DMARC = Mapped(
     },
 )
 
+WEBMAIL = Mapped(
+    name="webmail",
+    shorthand="name",
+    build=lambda name: name,
+    fallback="",
+    keys={
+        "name": Key(
+            Text(pattern=r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", wanted="a name such as mail"),
+            required=True,
+            doc="relative to the domain; a CNAME that is never proxied",
+        )
+    },
+)
+
 TLS_RPT = Many(MailAddress(), or_one=True)
 
 
@@ -332,8 +341,8 @@ DOMAIN_KEYS: Dict[str, Key] = {
     "aliases": Key(Anything(), unsupported="write aliases at the account"),
     "lists": Key(Anything(), unsupported=LATER),
     "also_send_via": Key(Anything()),
-    "inputs": Key(Anything(), unsupported=LATER),
-    "webmail": Key(Anything(), unsupported=LATER),
+    "inputs": Key(Named(Text()), default=(), doc="what the provider gave you; for both directions of `provider`"),
+    "webmail": Key(WEBMAIL, default="", doc="a name of your own for the provider's web mail"),
     "migrate": Key(Anything(), unsupported=LATER),
 }
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
-from ansible_collections.mailstead.stack.plugins.module_utils.plan import records, routing
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import hosted, records, routing
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import (
     explain,
+    explain_hosted,
     explain_routing,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
@@ -25,6 +27,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     DomainPlan,
     EdgePlan,
     HomePlan,
+    HostedPlan,
     Listener,
     MailPlan,
     MtaStsPlan,
@@ -63,14 +66,18 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
     """What to build, publish and check for an intent that :func:`read_intent` accepted."""
     present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound]
     found = [
-        _submission(intent, d) if d.submission else _domain(intent, d) for d in present if d.submission or not d.routed
+        _submission(intent, d) if d.submission else _domain(intent, d)
+        for d in present
+        if d.submission or not d.elsewhere
     ]
     domains = tuple(sorted(found, key=lambda d: d.name))
     homes = tuple(_home(intent, host, domains) for host in sorted({d.home for d in domains}))
     edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
     ptr = tuple(p for e in edges for p in _ptr(intent, e))
     routed = tuple(sorted((routing.routing_plan(intent, d) for d in intent.domains if d.routed), key=lambda d: d.name))
-    zones = _zones(intent, domains, homes, edges, routed)
+    at_providers = [hosted.hosted_plan(intent, d) for d in intent.domains if d.hosted]
+    mailboxes = tuple(sorted(at_providers, key=lambda d: d.name))
+    zones = _zones(intent, domains, homes, edges, (*routed, *mailboxes))
     return MailPlan(
         version=1,
         operator_email=intent.operator.email,
@@ -81,8 +88,13 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
         ptr=ptr,
         canaries=tuple(CanaryPlan(c.address, c.imap_host, c.imap_username, c.secret) for c in intent.operator.canaries),
         vantages=tuple(h.name for h in intent.in_group("mail_vantage")),
-        decisions=(*explain(intent, domains, homes, edges), *explain_routing(intent, routed)),
+        decisions=(
+            *explain(intent, domains, homes, edges),
+            *explain_routing(intent, routed),
+            *explain_hosted(intent, mailboxes),
+        ),
         routing=routed,
+        hosted=mailboxes,
     )
 
 
@@ -249,7 +261,7 @@ def _zones(
     domains: Sequence[DomainPlan],
     homes: Sequence[HomePlan],
     edges: Sequence[EdgePlan],
-    routed: Sequence[RoutingPlan],
+    elsewhere: Sequence[Union[RoutingPlan, HostedPlan]],
 ) -> Tuple[ZonePlan, ...]:
     wanted: Dict[str, List[Record]] = {}
     for edge in edges:
@@ -262,17 +274,21 @@ def _zones(
     for domain in domains:
         egress = next(e for e in edges if e.host == domain.egress)
         declared = next(d for d in intent.domains if d.name == domain.name)
-        senders = intent.sender_profiles(declared)
         if domain.takes_mail:
-            more = routing.sender_records(declared, senders)
-            of_it = [*records.of_domain(domain, egress, routing.sender_includes(senders)), *more]
+            more = routing.provider_records(declared, senders_of(intent, declared))
+            of_it = [*records.of_domain(domain, egress, routing.spf(intent, declared, egress)), *more]
         else:
             of_it = records.of_submission(domain, egress)
         wanted.setdefault(domain.zone, []).extend(of_it)
-    for one in routed:
+    for one in elsewhere:
         own = next((d for d in domains if d.name == one.name), None)
-        egress_of = next((e for e in edges if own and e.host == own.egress), None)
-        wanted.setdefault(one.zone, []).extend(routing.of_routing(intent, one, egress_of))
+        through = next((e for e in edges if own and e.host == own.egress), None)
+        of = (
+            hosted.of_hosted(intent, one, through)
+            if isinstance(one, HostedPlan)
+            else routing.of_routing(intent, one, through)
+        )
+        wanted.setdefault(one.zone, []).extend(of)
     return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
 
 

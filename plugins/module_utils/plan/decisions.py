@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
@@ -13,6 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     DomainPlan,
     EdgePlan,
     HomePlan,
+    HostedPlan,
     RoutingPlan,
 )
 
@@ -149,13 +150,38 @@ def explain_routing(intent: intent_model.Intent, routed: Sequence[RoutingPlan]) 
             "mta_sts": (plan.mta_sts, "off: the policy has to be served by a Worker; ask for it with mta_sts: enforce"),
             "tls_rpt": (", ".join(plan.tls_rpt) or "off", REASONS["tls_rpt"]),
         }
-        for key, (value, why) in values.items():
-            # auto is no answer: what it comes to needs its reason.
-            auto = key == "dmarc.policy" and declared.dmarc.policy == "auto"
-            given = _given(declared, key) and not auto
-            source = "given" if given else "derived" if auto else "default"
-            out.append(Decision(plan.name, key, value, source, "your inventory says so" if given else why))
+        out += _decided(declared, values)
     return tuple(out)
+
+
+def explain_hosted(intent: intent_model.Intent, hosted: Sequence[HostedPlan]) -> Tuple[Decision, ...]:
+    """The same for domains whose mailboxes are at a provider."""
+    out: List[Decision] = []
+    for plan in hosted:
+        declared = next(d for d in intent.domains if d.name == plan.name)
+        values = {
+            "zone": (plan.zone, REASONS["zone"]),
+            "dmarc.policy": (plan.dmarc.policy, f"auto is the strictest all declared senders allow. {plan.policy_why}"),
+            "dmarc.np": (plan.dmarc.np, REASONS["dmarc.np"]),
+            "dmarc.adkim": (plan.dmarc.adkim, REASONS["dmarc.adkim"]),
+            "dmarc.aspf": (plan.dmarc.aspf, "envelope senders below the domain count"),
+            "dmarc.rua": (", ".join(plan.dmarc.rua), REASONS["dmarc.rua"]),
+            "tls_rpt": (", ".join(plan.tls_rpt) or "off", REASONS["tls_rpt"]),
+        }
+        out += _decided(declared, values)
+    return tuple(out)
+
+
+def _decided(declared: intent_model.Domain, values: Mapping[str, Tuple[str, str]]) -> List[Decision]:
+    """values: key → the value, and why it is that where the user did not say so."""
+    out: List[Decision] = []
+    for key, (value, why) in values.items():
+        # auto is no answer: what it comes to needs its reason.
+        auto = key == "dmarc.policy" and declared.dmarc.policy == "auto"
+        given = _given(declared, key) and not auto
+        source = "given" if given else "derived" if auto else "default"
+        out.append(Decision(declared.name, key, value, source, "your inventory says so" if given else why))
+    return out
 
 
 def _shown(plan: RoutingPlan) -> str:

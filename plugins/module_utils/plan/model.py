@@ -206,8 +206,32 @@ class RoutingPlan:
         return tuple(a for a in wanted if a not in taken and (a in dropped or not caught))
 
 
+@dataclass(frozen=True)
+class HostedPlan:
+    """A mail domain whose mailboxes are at a provider; others may send for it too, our own server among them or not.
+
+    title: the provider's, for people. state: present or absent. mx: preference and host of each exchanger, as in a record.
+    selectors: names of the provider's DKIM records. webmail: name of one's own for its web mail, complete, or empty.
+    """
+
+    name: str
+    unicode_name: str
+    zone: str
+    provider: str
+    title: str
+    state: str
+    mx: Tuple[str, ...]
+    selectors: Tuple[str, ...]
+    senders: Tuple[SenderPlan, ...]
+    dmarc: DmarcPlan
+    policy_why: str
+    mta_sts: str
+    tls_rpt: Tuple[str, ...]
+    webmail: str = ""
+
+
 #: A domain in whose name mail is sent and taken, with or without a home.
-MailDomain = Union[DomainPlan, RoutingPlan]
+MailDomain = Union[DomainPlan, RoutingPlan, HostedPlan]
 
 
 @dataclass(frozen=True)
@@ -315,6 +339,13 @@ class MailPlan:
     decisions: Tuple[Decision, ...]
     #: Domains whose mail a routing service takes. Those that are sent from home are among ``domains`` too.
     routing: Tuple[RoutingPlan, ...] = ()
+    #: Domains whose mailboxes are at a provider; the same holds.
+    hosted: Tuple[HostedPlan, ...] = ()
+
+    @property
+    def elsewhere(self) -> Tuple[Union[RoutingPlan, HostedPlan], ...]:
+        """Domains whose mail others take."""
+        return (*self.routing, *self.hosted)
 
 
 def to_data(value: Any) -> Any:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DKIM_ALGORITHMS,
@@ -17,6 +17,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     Record,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.mixing import Composed
 
 TTL = 3600
 #: A sender re-reads a policy when the id changes: the id must not be the thing that is cached longest.
@@ -122,10 +123,10 @@ def reports(zone: str, name: str, dmarc: DmarcPlan, tls_rpt: Tuple[str, ...], wh
     return out
 
 
-def of_domain(domain: DomainPlan, egress: EdgePlan, includes: Sequence[str] = ()) -> List[Record]:
+def of_domain(domain: DomainPlan, egress: EdgePlan, composed: Composed) -> List[Record]:
     """Records of a mail domain: MX, SPF, DKIM, DMARC, MTA-STS, TLS-RPT, service discovery.
 
-    includes: SPF terms of further senders.
+    composed: the SPF record of our own server and of further senders.
     """
     name, host = domain.name, domain.mail_hosts[0]
 
@@ -133,9 +134,9 @@ def of_domain(domain: DomainPlan, egress: EdgePlan, includes: Sequence[str] = ()
         return Record(domain.zone, f"{label}.{name}" if label else name, kind, content, ttl, phase, role, reason)
 
     out = [_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms]
-    sources = " ".join([*spf_addresses(egress), *includes])
-    why = f"mail leaves from {egress.host} alone" if not includes else f"mail leaves from {egress.host} and others"
-    out.append(record("", "TXT", f"v=spf1 {sources} -all", "policy", "spf", why))
+    alone = all(share.lookups == 0 for share in composed.shares)
+    why = f"mail leaves from {egress.host} {'alone' if alone else 'and others'}"
+    out.append(record("", "TXT", composed.text, "policy", "spf", why))
     why = f"policy {domain.dmarc.policy} for mail that is not ours (RFC 9989)"
     out += reports(domain.zone, name, domain.dmarc, domain.tls_rpt, why)
     for number, mail_host in enumerate(domain.mail_hosts, start=1):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of, taker_of, values_of
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.routing import destinations_of, leaving_patterns
 from ansible_collections.mailstead.stack.plugins.module_utils.plan import records
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
@@ -24,6 +25,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     WorkerPlan,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.records import TTL
+from ansible_collections.mailstead.stack.plugins.module_utils.providers import mixing
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.mixing import Composed, Party
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
     POLICIES,
     Profile,
@@ -56,7 +59,7 @@ def routing_plan(intent: intent_model.Intent, domain: intent_model.Domain) -> Ro
         subaddressing=domain.inbound.subaddressing,
         leaving=leaving_patterns(intent, domain),
         workers=_workers(domain, service) if present else (),
-        senders=_senders(intent, domain),
+        senders=sender_plans(intent, domain),
         dmarc=dmarc_plan(intent, domain),
         policy_why=policy_why(intent, domain),
         mta_sts=domain.mta_sts,
@@ -112,7 +115,7 @@ def _keeps(domain: intent_model.Domain, service: Profile) -> Tuple[Record, ...]:
 # -- senders ---------------------------------------------------------------------------------------------------------
 
 
-def _senders(intent: intent_model.Intent, domain: intent_model.Domain) -> Tuple[SenderPlan, ...]:
+def sender_plans(intent: intent_model.Intent, domain: intent_model.Domain) -> Tuple[SenderPlan, ...]:
     """Those with a profile, and our own server before them."""
     others = tuple(sender_plan(domain, sender, profile) for sender, profile in intent.sender_profiles(domain))
     own = domain.submission and domain.state == "present"
@@ -140,7 +143,7 @@ def own_sender(intent: intent_model.Intent, domain: intent_model.Domain) -> Send
 
 def sender_plan(domain: intent_model.Domain, sender: intent_model.Outbound, profile: Profile) -> SenderPlan:
     """A declared sender, with what a person has to do at the provider."""
-    values = values_of(domain, sender)
+    values = values_of(domain, sender, profile)
     steps = [filled(text, values) for text in profile.by_hand.once]
     for address in sender.send_as:
         steps += [filled(text, {**values, "address": address}) for text in profile.by_hand.each_address]
@@ -154,12 +157,6 @@ def sender_plan(domain: intent_model.Domain, sender: intent_model.Outbound, prof
         managed=profile.coexist.managed_by_api,
         steps=tuple(steps),
     )
-
-
-def values_of(domain: intent_model.Domain, sender: intent_model.Outbound) -> Dict[str, str]:
-    """What fills the placeholders of a profile."""
-    known = {"domain": domain.name, "dashes": domain.name.replace(".", "-")}
-    return {**known, **({"account": sender.account} if sender.account else {}), **dict(sender.inputs)}
 
 
 def dmarc_plan(intent: intent_model.Intent, domain: intent_model.Domain) -> DmarcPlan:
@@ -186,59 +183,51 @@ def policy_why(intent: intent_model.Intent, domain: intent_model.Domain) -> str:
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
-def spf_text(
-    service: Profile, senders: Sequence[Tuple[intent_model.Outbound, Profile]], egress: Optional[EdgePlan] = None
-) -> str:
-    """One record with what forwarding needs and what the senders need; an optional include only where it is asked for.
+def spf(intent: intent_model.Intent, domain: intent_model.Domain, egress: Optional[EdgePlan] = None) -> Composed:
+    """The one record of everybody who sends in the domain's name, and of a service that forwards its mail.
 
-    egress: the edge from which our own server sends. Its addresses come first: they cost no look-up.
+    egress: the edge from which our own server sends.
     """
-    terms = records.spf_addresses(egress) if egress else []
-    terms += [f"include:{name}" for name in service.spf.include]
-    terms += sender_includes(senders)
-    return " ".join(["v=spf1", *dict.fromkeys(terms), service.spf.all])
+    own = records.spf_addresses(egress) if egress else []
+    forwarding = taker_of(intent, domain) if domain.routed else ()
+    return mixing.spf(own, (*forwarding, *senders_of(intent, domain)), own=egress.host if egress else mixing.OURSELVES)
 
 
-def sender_includes(senders: Sequence[Tuple[intent_model.Outbound, Profile]]) -> List[str]:
-    """The SPF terms that senders need at the domain itself."""
-    out: List[str] = []
-    for sender, profile in senders:
-        if profile.spf.scope == "apex" and (sender.spf_authorize or not profile.spf.optional):
-            out += [f"include:{name}" for name in profile.spf.include]
-    return out
+def spf_why(composed: Composed) -> str:
+    """Who the record is for."""
+    who = list(dict.fromkeys(name for share in composed.shares for name in share.who))
+    return f"mail leaves through {', '.join(who)}" if who else "no sender needs to be listed"
 
 
-def sender_records(
-    domain: intent_model.Domain, senders: Sequence[Tuple[intent_model.Outbound, Profile]]
-) -> List[Record]:
-    """Keys, verification and other records that the profiles of senders ask for. What an input is missing for is left out."""
+def provider_records(domain: intent_model.Domain, found: Sequence[Party]) -> List[Record]:
+    """Keys, verification and other records that profiles ask for. What an input is missing for is left out."""
     out: List[Record] = []
-    for sender, profile in senders:
-        values = values_of(domain, sender)
+    for party in found:
+        profile = party.profile
         for key in (k for k in profile.dkim if k.kind != "managed"):
             name, kind = f"{key.selector}._domainkey", "CNAME" if key.kind == "cname" else "TXT"
             why = f"{profile.title} signs with this key"
-            out += _filled(domain, (name, kind, key.value), values, "keys", f"dkim-{profile.id}", why)
+            out += _filled(domain, (name, kind, key.value), party, "keys", f"dkim-{profile.id}", why)
         for one in profile.records:
             why = f"asked for by {profile.title}"
-            out += _filled(domain, (one.name, one.type, one.value), values, "policy", profile.id, why)
+            out += _filled(domain, (one.name, one.type, one.value), party, "policy", profile.id, why)
     return out
 
 
 def _filled(
     domain: intent_model.Domain,
     template: Tuple[str, str, str],
-    values: Mapping[str, str],
+    party: Party,
     phase: str,
     role: str,
     why: str,
 ) -> List[Record]:
     label, kind, content = template
-    label, content = filled(label, values), filled(content, values)
-    if "{" in label + content:
+    name, value = party.fill(label), party.fill(content)
+    if not value or (label and not name):
         return []
-    name = f"{label}.{domain.name}" if label else domain.name
-    return [Record(domain.zone, name.lower(), kind, content, TTL, phase, role, why)]
+    full = f"{name}.{domain.name}" if name else domain.name
+    return [Record(domain.zone, full.lower(), kind, value, TTL, phase, role, why)]
 
 
 def of_routing(intent: intent_model.Intent, plan: RoutingPlan, egress: Optional[EdgePlan] = None) -> List[Record]:
@@ -250,12 +239,9 @@ def of_routing(intent: intent_model.Intent, plan: RoutingPlan, egress: Optional[
     if plan.state != "present":
         return []
     service = _service(intent, domain)
-    senders = intent.sender_profiles(domain)
-    own = [egress.host] if egress else []
-    who = ", ".join([*own, service.title, *(p.title for _s, p in senders if sender_includes([(_s, p)]))])
-    text = spf_text(service, senders, egress)
-    out = [Record(plan.zone, plan.name, "TXT", text, TTL, "policy", "spf", f"mail leaves through {who}")]
-    out += sender_records(domain, senders)
+    composed = spf(intent, domain, egress)
+    out = [Record(plan.zone, plan.name, "TXT", composed.text, TTL, "policy", "spf", spf_why(composed))]
+    out += provider_records(domain, senders_of(intent, domain))
     why = f"policy {plan.dmarc.policy}: senders are {', '.join(s.title for s in plan.senders) or 'none'} (RFC 9989)"
     out += records.reports(plan.zone, plan.name, plan.dmarc, plan.tls_rpt, why)
     if plan.mta_sts != "off" and service.mta_sts:

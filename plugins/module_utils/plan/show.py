@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import textwrap
-from typing import List, Optional
+from typing import List, Optional, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DomainPlan,
+    HostedPlan,
     MailPlan,
     RoutingPlan,
     RulePlan,
@@ -32,6 +33,9 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
     for number, routed in enumerate(plan.routing, start=1):
         own = next((d for d in plan.domains if d.name == routed.name), None)
         lines += [*_routed(routed, own), *[""] * (number < len(plan.routing) or bool(plan.edges))]
+    for hosted in plan.hosted:
+        own = next((d for d in plan.domains if d.name == hosted.name), None)
+        lines += ([""] if lines and lines[-1] else []) + _hosted(hosted, own) + [""] * bool(plan.edges)
     for edge in plan.edges:
         lines.append(f"Edge {edge.host}: {edge.mail_name} at {edge.ipv4}{' and ' + edge.ipv6 if edge.ipv6 else ''}")
         lines.append(f"  opens {', '.join(str(p) for p in edge.ports)} to everybody, {edge.bind_port} to the tunnel")
@@ -93,7 +97,21 @@ def _routed(plan: RoutingPlan, own: Optional[DomainPlan] = None) -> List[str]:
         lines.append(f"        nobody reads {' and '.join(plan.unread)}: give them a destination (RFC 5321 §4.5.1)")
     if plan.leaving:
         lines.append(f"  goes  MX records to {', '.join(plan.leaving)}")
-    lines += _sent(own, "login") if own else []
+    return lines + _senders(plan, own)
+
+
+def _hosted(plan: HostedPlan, own: Optional[DomainPlan] = None) -> List[str]:
+    shown = plan.name if plan.name == plan.unicode_name else f"{plan.unicode_name} ({plan.name})"
+    if plan.state == "absent":
+        return [f"Domain {shown}", f"  in    {plan.title}: its records are removed, the mailboxes stay"]
+    lines = [f"Domain {shown}", f"  in    mailboxes at {plan.title}"]
+    lines += [f"  web   {plan.webmail}"] if plan.webmail else []
+    return lines + _senders(plan, own)
+
+
+def _senders(plan: Union[RoutingPlan, HostedPlan], own: Optional[DomainPlan]) -> List[str]:
+    """Who sends for a domain whose mail others take, and the policy that follows."""
+    lines = _sent(own, "login") if own else []
     for sender in (s for s in plan.senders if not own or s.provider != OWN):
         login = f" with {sender.account}" if sender.account else ""
         names = f" as {', '.join(sender.send_as)}" if sender.send_as else ""
@@ -117,7 +135,7 @@ def _by_hand(plan: MailPlan) -> List[str]:
     if destinations:
         lines += ["", "By hand, once: whoever reads these opens the link that Cloudflare sends there"]
         lines += [f"  {address}" for address in destinations]
-    for one in plan.routing:
+    for one in plan.elsewhere:
         for sender in one.senders:
             if sender.steps:
                 lines += ["", f"By hand, at {sender.title}, to send as {one.name}"]

@@ -141,7 +141,7 @@ def test_further_senders() -> None:
         ("MS-INT-003", "outbound.account", {"outbound": {"provider": "gmail_personal", "account": "you"}}),
         ("MS-INT-004", "inbound.provider", {"inbound": {"provider": "cloudflare_email_rooting"}}),
         ("MS-INT-004", "inbound.leaving", inbound(leaving=["icloud"])),
-        ("MS-INT-010", "inbound.provider", {"inbound": {"provider": "google_workspace"}}),
+        ("MS-INT-043", "inbound", {"inbound": {"provider": "google_workspace"}}),
         ("MS-INT-020", "inbound.addresses.hi@example.me", inbound(addresses={"hi": "drop", "HI@example.me": "drop"})),
         ("MS-INT-021", "provider", {"provider": "cloudflare_email_routing"}),
         ("MS-INT-032", "accounts", {"accounts": ["me"]}),

@@ -130,7 +130,7 @@ def test_a_cname_key_is_a_cname() -> None:
 def test_a_self_hosted_domain_with_a_further_sender() -> None:
     domain = {**DOMAIN_A, "also_send_via": [WORKSPACE], "dmarc": "auto"}
     plan = build_plan(read_intent(raw([domain]), profiles=profiles()))
-    assert "v=spf1 ip4:198.18.1.10 include:_spf.google.com -all" in table(plan)["example.com", "TXT"]
+    assert "v=spf1 ip4:198.18.1.10 include:_spf.google.com ~all" in table(plan)["example.com", "TXT"]
     assert plan.domains[0].dmarc.policy == "reject"
     gmail = {**domain, "also_send_via": [{"provider": "gmail_personal", "account": "you@gmail.com"}]}
     capped = build_plan(read_intent(raw([gmail]), profiles=profiles()))

@@ -28,7 +28,7 @@ from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import pr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.examples import DOMAIN_A, DOMAIN_B, plan_b, raw
+from tests.unit.examples import DOMAIN_A, DOMAIN_B, DOMAIN_C, plan_b, raw
 
 ME, YOU = "example.me", "you@gmail.com"
 SENDING = {"provider": "cloudflare_email_sending"}
@@ -61,7 +61,7 @@ def test_the_arguments_of_every_module() -> None:
     assert (found["secret"], found["zones"], found["destinations"]) == ("mail_operator.dns.token", [ME], [YOU])
     assert found["switch"] == [{"name": ME, "zone": ME, "state": "enabled", "subaddressing": True, "leaving": []}]
     assert found["needs"][-1] == "workers" and "email_sending" in host(outbound=SENDING)["needs"]
-    assert found["switch_allow"] == found["sending"] == found["sending_allow"] == []
+    assert found["switch_allow"] == []
     (worker,) = found["workers"]
     assert worker == {"name": "alert-handler", "template": "filter", "vars": {"CONFIG": {"forward": [YOU]}}}
     (rules,) = found["rules"]
@@ -90,13 +90,22 @@ def test_a_domain_that_goes() -> None:
     found = host(state="absent", outbound=SENDING)
     assert found["switch"][0]["state"] == "disabled" and found["switch_allow"] == ["no_mx"]
     assert found["rules"][0]["rules"] == {} and found["destinations"] == []
-    assert found["sending"][0]["state"] == "absent"
+    (sending,) = filters.sending_hosts(data(state="absent", outbound=SENDING))
+    assert sending["sending"][0]["state"] == "absent"
 
 
 def test_sending_meets_our_own_record_only_with_the_same_policy() -> None:
-    found = host(outbound=SENDING)
+    (found,) = filters.sending_hosts(data(outbound=SENDING))
     assert found["sending"][0]["dmarc"].startswith("v=DMARC1; p=reject;") and found["sending_allow"] == ["dmarc"]
-    assert host(outbound=SENDING, dmarc="none")["sending_allow"] == []
+    assert found["secret"] == "mail_operator.dns.token"
+    assert filters.sending_hosts(data(outbound=SENDING, dmarc="none"))[0]["sending_allow"] == []
+    assert filters.sending_hosts(data()) == []
+
+
+def test_a_domain_with_mailboxes_at_a_provider_sends_over_the_same_api() -> None:
+    plan = build_plan(read_intent(raw([DOMAIN_C], hosts={}), profiles=profiles()))
+    (found,) = filters.sending_hosts(to_data(plan))
+    assert [d["name"] for d in found["sending"]] == ["example.cn"] and found["sending_allow"] == []
 
 
 def test_the_part_that_needs_no_host() -> None:
