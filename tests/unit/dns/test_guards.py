@@ -350,6 +350,7 @@ def test_a_record_that_costs_too_much_says_what_can_be_done_about_it() -> None:
     many = "".join(f" a:h{n}.example.com" for n in range(11))
     (problem,) = diff([spf_want(many.strip())], []).problems
     assert "replace a:h0.example.com by the addresses themselves" in problem.fix
+    assert "(3) " in problem.fix and "(4) " not in problem.fix
 
 
 def test_hosts_that_do_not_exist_count_as_void_but_not_ours_to_come() -> None:

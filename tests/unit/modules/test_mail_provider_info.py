@@ -34,6 +34,7 @@ SETS = {
     (f"spf.{NET}", "TXT"): [f'"v=spf1 include:a.{NET} " "ip4:198.18.7.0/24 ~all"'],
     (f"a.{NET}", "TXT"): ['"v=spf1 ip4:198.18.8.0/24 ~all"'],
     (f"void.{NET}", "TXT"): ['"v=spf1 ' + " ".join(f"a:gone{n}.{NET}" for n in range(3)) + ' ~all"'],
+    (f"two.{NET}", "TXT"): [f'"v=spf1 a:gone1.{NET} a:gone2.{NET} ~all"'],
     (f"plain.{NET}", "TXT"): ['"token=1"'],
 }
 GOOD: dict[str, Any] = {
@@ -95,6 +96,12 @@ def test_what_no_longer_agrees_is_named(authority: Authority, changes: dict[str,
     assert not answer.failed and problem["code"] == code and words in problem["what"]
     assert problem["where"] == "profile changed" and problem["fix"]
     assert "no longer agrees" in answer.data["providers"][1]["told"]
+
+
+def test_two_void_look_ups_and_a_cost_below_the_hint_are_no_news(authority: Authority) -> None:
+    answer = info(authority, {**GOOD, "includes": [f"two.{NET}"], "cost_hint": 4})
+    row = answer.data["providers"][0]
+    assert (row["lookups"], row["voids"], answer.data["problems"]) == (3, 2, [])
 
 
 def test_facts_may_be_as_old_as_is_said(authority: Authority) -> None:
