@@ -104,6 +104,52 @@ def test_spf_is_evaluated_against_the_zone_itself(address: str, result: str) -> 
     assert data["record"] == "v=spf1 ip4:198.18.1.10 -all"
 
 
+#: What Tencent's customers publish, in small: an include that is made of two more, one of which does not exist.
+NESTED: dict[tuple[str, str], list[str]] = {
+    **TABLE,
+    ("example.com", "TXT"): ['"hello"', '"v=spf1 ip4:198.18.1.10 include:spf.example.org a:none.example.com ~all"'],
+    ("spf.example.org", "TXT"): ['"v=spf1 include:a.example.org -all"'],
+    ("a.example.org", "TXT"): ['"v=spf1 ip4:198.18.9.0/24 -all"'],
+}
+
+
+def test_the_look_ups_of_a_record_are_counted_with_everything_behind_it() -> None:
+    data = run(NESTED, dns.probe_spf_cost, {"domain": "example.com"})
+    assert (data["lookups"], data["voids"], data["syntax"], data["failed"]) == (3, 1, "", [])
+    assert data["parts"] == [["ip4:198.18.1.10", 0, 0], ["include:spf.example.org", 2, 0], ["a:none.example.com", 1, 1]]
+    assert data["broken"] == []
+
+
+def test_what_could_not_be_looked_up_is_named() -> None:
+    data = run(NESTED, dns.probe_spf_cost, {"domain": "example.com"}, refuse=("a.example.org",))
+    assert data["failed"] == ["a.example.org TXT"] and data["lookups"] == 3
+
+
+def test_an_include_without_a_record_breaks_the_whole() -> None:
+    table = {k: v for k, v in NESTED.items() if k[0] != "a.example.org"}
+    data = run(table, dns.probe_spf_cost, {"domain": "example.com"})
+    assert data["broken"] == ["a.example.org publishes no SPF record"]
+
+
+@pytest.mark.parametrize(
+    ("values", "records", "syntax"),
+    [
+        (['"hello"'], 0, ""),
+        (['"v=spf1 -all"', '"v=spf1 ~all"'], 2, ""),
+        (['"v=spf1 include: -all"'], 1, "include"),
+    ],
+)
+def test_nothing_is_counted_without_one_record_that_can_be_read(values: list[str], records: int, syntax: str) -> None:
+    data = run({**NESTED, ("example.com", "TXT"): values}, dns.probe_spf_cost, {"domain": "example.com"})
+    assert len(data["records"]) == records and syntax in data["syntax"] and bool(syntax) == bool(data["syntax"])
+    assert (data["lookups"], data["parts"]) == (0, [])
+
+
+def test_a_record_that_cannot_be_looked_up_is_no_result() -> None:
+    with pytest.raises(ProbeError, match=r"TXT of example\.com could not be looked up"):
+        run(NESTED, dns.probe_spf_cost, {"domain": "example.com"}, refuse=("example.com",))
+
+
 def test_a_name_server_that_is_silent_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes import dnsclient  # noqa: PLC0415
 

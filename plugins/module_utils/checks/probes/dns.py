@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Any, Dict, List, Sequence, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import addresses
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, ProbeError
@@ -17,6 +18,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.dnsc
     spf_lookup,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.spf import check_host
+from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf_cost
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import SpfError, parse, spf_records
 
 
 def _key(question: Sequence[str]) -> str:
@@ -166,4 +169,40 @@ def probe_spf(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     )
     data = dataclasses.asdict(result)
     data["records"] = list(result.records)
+    return data
+
+
+def probe_spf_cost(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
+    """What a domain's SPF record costs a receiver now, whoever sends: counted against authoritative servers.
+
+    args: domain. data: records (SPF records found), syntax (why the one cannot be read), lookups, voids, parts ([term,
+    look-ups, void look-ups] …), broken (what makes receivers give up), failed ("name type" that could not be looked up).
+    Nothing is counted unless there is exactly one record.
+    """
+    look_up = spf_lookup(client(ctx))
+    domain = str(args["domain"])
+    status, values = look_up(domain, "TXT")
+    if status == "error":
+        raise ProbeError("dns", f"TXT of {domain} could not be looked up")
+    records = list(spf_records(values))
+    data: Dict[str, Any] = {"records": records, "syntax": "", "lookups": 0, "voids": 0}
+    data.update(parts=[], broken=[], failed=[])
+    if len(records) != 1:
+        return data
+    failed: List[str] = []
+
+    def fetch(questions: Sequence[spf_cost.Question]) -> Mapping[spf_cost.Question, spf_cost.Answer]:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            found = dict(zip(questions, pool.map(lambda question: look_up(*question), questions)))
+        failed.extend(_key(question) for question, answer in found.items() if answer[0] == "error")
+        return found
+
+    try:
+        # No zone is believed before the DNS: "invalid" is nobody's (RFC 6761 §6.4).
+        cost = spf_cost.measure(parse(records[0]), domain, spf_cost.ZoneAnswers("invalid", ()), fetch)
+    except SpfError as error:
+        data["syntax"] = str(error)
+        return data
+    data.update(lookups=cost.lookups, voids=cost.voids, broken=list(cost.broken), failed=failed)
+    data["parts"] = [[part.term, part.lookups, part.voids] for part in cost.parts]
     return data

@@ -37,6 +37,7 @@ KINDS: Dict[str, Probe] = {
     "reverse": dns.probe_reverse,
     "smtp": smtp.probe_smtp,
     "spf": dns.probe_spf,
+    "spf_cost": dns.probe_spf_cost,
     "stranger": mail.probe_stranger,
     "tls": tls.probe_tls,
     "tunnel_peers": host.probe_tunnel_peers,
