@@ -5,45 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import FAIL, WARN
-
-AREAS: Dict[str, str] = {
-    "A": "Sending identity",
-    "B": "Port 25 outwards",
-    "C": "Reachability",
-    "E": "DNS",
-    "F": "SPF",
-    "G": "DKIM",
-    "H": "DMARC",
-    "I": "MTA-STS and TLS reports",
-    "J": "DANE",
-    "K": "TLS",
-    "L": "SMTP behaviour",
-    "M": "Clients and messages",
-    "P": "Mail really sent",
-    "R": "Email Routing",
-}
-
-
-@dataclass(frozen=True)
-class Check:
-    """severity: the worst verdict the check can give. needs: ids whose failure explains a failure of this one."""
-
-    id: str
-    slug: str
-    title: str
-    rule: str
-    ref: str
-    needs: Tuple[str, ...] = ()
-    severity: str = FAIL
-
-    @property
-    def area(self) -> str:
-        return AREAS[self.id[0]]
-
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.check import AREAS, Check
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.elsewhere import ELSEWHERE
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import WARN
 
 #: What a message from us to somebody else needs on its way.
 OUTBOUND = ("A1", "A2", "A3", "A4", "B1", "C3", "F1", "F2", "F3", "F4", "F10", "F12", "H1", "K2", "K3")
@@ -189,7 +155,7 @@ CHECKS: Tuple[Check, ...] = (
     Check("E10", "dns.dnssec", "The zone validates", "bogus: fail; unsigned: warn", "RFC 4035 §5", ("E1",)),
     Check("E11", "resolver.validates", "The mail hosts' own resolvers validate", "they do not: fail", "RFC 7672 §2.1"),
     Check("E12", "clock", "Clocks agree", "more than a minute off: fail; more than 15 s: warn", "RFC 6376 §3.5"),
-    Check("F1", "spf.single", "Exactly one SPF record", "none or several: fail", "RFC 7208 §4.5", ("E1",)),
+    Check("F1", "spf.single", "Exactly one SPF record", "none or several: fail", "RFC 7208 §4.5", ("E1", "N3")),
     Check("F2", "spf.grammar", "The SPF record is well formed", "syntax error: fail", "RFC 7208 §4.6", ("F1",)),
     Check(
         "F3",
@@ -199,7 +165,14 @@ CHECKS: Tuple[Check, ...] = (
         "RFC 7208 §4.6.4",
         ("F1", "F2"),
     ),
-    Check("F4", "spf.void", "At most two look-ups find nothing", "more: fail", "RFC 7208 §4.6.4", ("F1", "F2")),
+    Check(
+        "F4",
+        "spf.void",
+        "At most two look-ups find nothing",
+        "more, or an include without a record: fail",
+        "RFC 7208 §4.6.4",
+        ("F1", "F2"),
+    ),
     Check("F6", "spf.ptr", "No ptr mechanism", "used: warn", "RFC 7208 §5.5", ("F1", "F2"), WARN),
     Check(
         "F7",
@@ -246,9 +219,9 @@ CHECKS: Tuple[Check, ...] = (
         "G1",
         "dkim.published",
         "The key record stands on every authoritative server",
-        "missing or several: fail",
+        "missing or several: fail; none declared: warn",
         "RFC 6376 §3.6.2",
-        ("E1",),
+        ("E1", "N3"),
     ),
     Check(
         "G2",
@@ -297,7 +270,7 @@ CHECKS: Tuple[Check, ...] = (
         "Exactly one DMARC record",
         "none, several or wrong version: fail",
         "RFC 9989 §4.10",
-        ("E1",),
+        ("E1", "N3", "N6"),
     ),
     Check(
         "H2",
@@ -316,7 +289,7 @@ CHECKS: Tuple[Check, ...] = (
         "Aggregate reports go somewhere that takes mail",
         "no rua: warn; host without MX: fail",
         "RFC 9990",
-        ("H1", "R2"),
+        ("H1", "N1", "R2"),
     ),
     Check(
         "H5",
@@ -565,87 +538,7 @@ CHECKS: Tuple[Check, ...] = (
         "the purpose",
         ("C1", "C2", "C3", "E3", "K2", "K3"),
     ),
-    Check(
-        "R1",
-        "routing.on",
-        "The routing service is on and content",
-        "off, or it misses records: fail",
-        "Email Routing API, settings",
-    ),
-    Check(
-        "R2",
-        "routing.mx",
-        "MX names exactly the routing service's hosts",
-        "another host, or one missing: fail",
-        "one owner of MX",
-        ("E1", "R1"),
-    ),
-    Check(
-        "R3",
-        "routing.rules",
-        "Every address does what is declared",
-        "missing, different or off: fail; waiting for a click: warn",
-        "Email Routing API, rules",
-        ("R1",),
-    ),
-    Check(
-        "R4",
-        "routing.destinations",
-        "Every destination is confirmed by its owner",
-        "awaited: warn",
-        "Email Routing API, addresses",
-        (),
-        WARN,
-    ),
-    Check(
-        "R5",
-        "routing.dkim",
-        "The key that signs forwarded mail is published",
-        "missing or not a key: fail",
-        "RFC 6376 §3.6.1",
-        ("E1", "R1"),
-    ),
-    Check(
-        "R6",
-        "routing.spf",
-        "SPF authorises forwarding and every declared sender",
-        "a term is missing: fail",
-        "RFC 7208 §5.2",
-        ("E1", "F1", "F2"),
-    ),
-    Check(
-        "R7",
-        "routing.senders",
-        "The DMARC policy lets every declared sender through",
-        "stricter than one of them allows: fail",
-        "RFC 9989 §4.4",
-        ("E1", "H1"),
-    ),
-    Check(
-        "R8",
-        "routing.roles",
-        "Somebody reads postmaster's and abuse's mail",
-        "nobody: warn",
-        "RFC 5321 §4.5.1, RFC 2142",
-        (),
-        WARN,
-    ),
-    Check(
-        "R9",
-        "routing.arrives",
-        "A stranger's message reaches the destination",
-        "refused or not found: fail",
-        "the purpose",
-        ("R1", "R2", "R3"),
-    ),
-    Check(
-        "R10",
-        "routing.sts",
-        "The MTA-STS policy is announced and served",
-        "no announcement, no policy, or one that does not cover the MX: fail",
-        "RFC 8461 §3.1, §3.3",
-        ("E1",),
-    ),
+    *ELSEWHERE,
 )
 
 BY_ID: Dict[str, Check] = {c.id: c for c in CHECKS}
@@ -656,7 +549,7 @@ def markdown() -> str:
     lines = [
         "# Checks",
         "",
-        "<!-- Made from plugins/module_utils/checks/catalogue.py by `PYTHONPATH=collections python -m tests.unit.checks.regenerate`. -->",
+        "<!-- Made from plugins/module_utils/checks by `PYTHONPATH=collections python -m tests.unit.checks.regenerate`. -->",
         "",
         "Verdicts: `pass`, `warn`, `fail`, `unknown` (could not be tested, never counted as passed), `na` (does not apply).",
         "Exit status: 0 all pass or warn, 1 a fail, 2 an unknown that matters, 3 the run itself broke.",

@@ -63,6 +63,22 @@ def routed_mailbox(domain: str) -> str:
     return f"mail.routed.mailbox/{domain}"
 
 
+def spf_cost(domain: str) -> str:
+    return f"spf.cost/{domain}"
+
+
+def exchanger(domain: str) -> str:
+    return f"smtp.exchanger/{domain}"
+
+
+def hosted(domain: str) -> str:
+    return f"mail.hosted/{domain}"
+
+
+def hosted_mailbox(domain: str) -> str:
+    return f"mail.hosted.mailbox/{domain}"
+
+
 def mailbox(domain: str) -> str:
     return f"mail.mailbox/{domain}"
 

@@ -9,11 +9,24 @@ One call of ``mail_probe`` per host, all hosts at the same time: what one vantag
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key, View, addresses_of, domain_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan, RoutingPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import (
+    Key,
+    View,
+    addresses_of,
+    domain_of,
+    exchangers,
+    within,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    CanaryPlan,
+    DomainPlan,
+    EdgePlan,
+    HostedPlan,
+    RoutingPlan,
+)
 
 #: Unrelated operators whose live MX tell whether port 25 is open; banner: suffixes of the names they greet with.
 #: control: other mail ports of the same networks. All of them have offered STARTTLS for years.
@@ -121,21 +134,47 @@ class _Planner:
                 host = f"mta-sts.{routed.name}"
                 url = f"https://{host}/.well-known/mta-sts.txt"
                 self.add(here, ids.policy(routed.name), "https", url=url, addresses=[host])
+        for hosted in self.view.hosted:
+            self.add(here, ids.spf_cost(hosted.name), "spf_cost", domain=hosted.name)
+            witness = self.view.witness_in(hosted)
+            if witness is not None and self.view.vantages.outside:
+                self.witness(here, ids.hosted_mailbox(hosted.name), witness, "hosted", hosted.name)
+
+    def witness(self, here: str, probe: str, canary: CanaryPlan, label: str, domain: str) -> None:
+        """The mailbox in which a stranger's message to the domain has to be found."""
+        self.add(
+            here,
+            probe,
+            "mailbox",
+            imap={"host": canary.imap_host, "username": canary.imap_username, "secret": canary.secret},
+            tokens={label: token(self.run_id, label, domain)},
+            wait=self.options.wait,
+        )
+
+    def to_witness(
+        self, vantage: str, probe: str, hosts: Sequence[str], recipient: str, label: str, domain: str
+    ) -> None:
+        """A stranger's message to an address of the domain, handed to those who take its mail."""
+        self.add(
+            vantage,
+            probe,
+            "stranger",
+            addresses=list(hosts),
+            port=25,
+            name=hosts[0],
+            sender=self.options.senders.get(vantage, ""),
+            recipient=recipient,
+            messages=[
+                {"label": label, "token": token(self.run_id, label, domain), "subject": label.capitalize()},
+            ],
+        )
 
     def routed_mailbox(self, here: str, domain: RoutingPlan) -> None:
         """The witness to whom an address of the domain is forwarded."""
         route = self.view.canary_route(domain)
         if route is None or not self.view.vantages.outside or self.view.awaited(domain, route[1].address):
             return
-        canary = route[1]
-        self.add(
-            here,
-            ids.routed_mailbox(domain.name),
-            "mailbox",
-            imap={"host": canary.imap_host, "username": canary.imap_username, "secret": canary.secret},
-            tokens={"routed": token(self.run_id, "routed", domain.name)},
-            wait=self.options.wait,
-        )
+        self.witness(here, ids.routed_mailbox(domain.name), route[1], "routed", domain.name)
 
     def routed_mail(self, vantage: str, domain: RoutingPlan) -> None:
         """A stranger's message to an address that is forwarded to a witness."""
@@ -143,17 +182,30 @@ class _Planner:
         hosts = [r.content.rsplit(" ", 1)[-1] for r in domain.keeps if r.type == "MX"]
         if route is None or not hosts or self.view.awaited(domain, route[1].address):
             return
+        self.to_witness(vantage, ids.routed(domain.name), hosts, route[0], "routed", domain.name)
+
+    def hosted_mail(self, vantage: str, domain: HostedPlan) -> None:
+        """What a stranger can try at the provider: a recipient every domain must have, and a message to a witness."""
+        hosts = exchangers(domain)
+        if not hosts:
+            return
         self.add(
             vantage,
-            ids.routed(domain.name),
-            "stranger",
-            addresses=hosts,
+            ids.exchanger(domain.name),
+            "smtp",
+            address=hosts[0],
             port=25,
             name=hosts[0],
+            tls="none",
             sender=self.options.senders.get(vantage, ""),
-            recipient=route[0],
-            messages=[{"label": "routed", "token": token(self.run_id, "routed", domain.name), "subject": "Routed"}],
+            steps=[
+                {"label": "mail", "send": f"MAIL FROM:<{OWN_ADDRESS}>"},
+                {"label": "rcpt", "send": f"RCPT TO:<postmaster@{domain.name}>"},
+            ],
         )
+        witness = self.view.witness_in(domain)
+        if witness is not None:
+            self.to_witness(vantage, ids.hosted(domain.name), hosts, witness.address, "hosted", domain.name)
 
     def spf(self, vantage: str, identity: str, address: str, sender: str, edge: EdgePlan) -> None:
         name = ids.spf(identity, address)
@@ -252,7 +304,16 @@ class _Planner:
                 wanted.add((f"_dmarc.{domain.name}", "TXT"))
                 wanted |= {(key.record, "TXT") for key in self.view.keys(domain.name)}
         wanted |= {(r.name, r.type) for d in self.view.routed if d.zone == zone for r in d.keeps}
+        for hosted in self.view.hosted:
+            if hosted.zone == zone:
+                wanted |= self.beside(hosted)
         return [list(q) for q in sorted(wanted)]
+
+    def beside(self, domain: HostedPlan) -> Set[Tuple[str, str]]:
+        """What must not stand where a hosted domain's records do: an alias, a proxy's addresses, a wildcard."""
+        wanted = {(f"_dmarc.{domain.name}", "CNAME"), (f"*.{domain.name}", "MX")}
+        aliases = [r.name for r in self.view.asked_for(domain) if r.type == "CNAME"]
+        return wanted | {(name, rtype) for name in aliases for rtype in ("A", "AAAA")}
 
     def resolver_questions(self, reports: bool = False) -> List[List[str]]:
         """What the world's resolvers are asked: whether answers validate, and what external reports need."""
@@ -269,6 +330,10 @@ class _Planner:
                 wanted.add((target, "MX"))
                 if not same_organisation(target, domain.zone):
                     wanted.add((f"{domain.name}._report._dmarc.{target}", "TXT"))
+        for hosted in self.view.hosted if reports else ():
+            wanted |= {(host, rtype) for host in exchangers(hosted) for rtype in ("A", "AAAA")}
+            # The provider's name, not ours: its absence in a cache hides nothing that we publish.
+            wanted |= {(key.alias, "TXT") for key in self.view.keys_of_others(hosted) if key.alias}
         return [list(q) for q in sorted(wanted)]
 
     # -- edge, home ------------------------------------------------------------------------------------------------
@@ -360,6 +425,8 @@ class _Planner:
                     self.stranger(vantage, domain)
             for routed in self.view.routed if number == 0 else ():
                 self.routed_mail(vantage, routed)
+            for hosted in self.view.hosted if number == 0 else ():
+                self.hosted_mail(vantage, hosted)
 
     def session(self, vantage: str, edge: EdgePlan, address: str) -> None:
         self.add(
@@ -473,4 +540,4 @@ class _Planner:
 
 
 def same_organisation(name: str, zone: str) -> bool:
-    return name == zone or name.endswith("." + zone)
+    return within(name, zone)

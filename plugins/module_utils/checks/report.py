@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import AREAS
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.check import AREAS
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import (
     EXIT_FAIL,
     EXIT_OK,
@@ -27,8 +27,9 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
     exit_code,
     natural,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of, domain_of
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan, MailPlan
 
 FORMAT = 1
 #: What would steer a terminal: values and comments of records are anybody's words.
@@ -56,6 +57,18 @@ OUTBOUND: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ("policies", ("F1", "F2", "F10", "H1", "H2", "H7")),
     ("receiver", ("P1", "P2", "P3", "P4")),
 )
+#: The same for mailboxes at a provider.
+TO_PROVIDER: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("DNS", ("E1", "E2", "E6", "E10", "N1", "N8")),
+    ("provider", ("N2", "N9")),
+    ("mailbox", ("N7", "N10")),
+)
+FROM_PROVIDER: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("signatures", ("G1", "G2", "G3", "G4", "G5", "N3")),
+    ("policies", ("F1", "F2", "F3", "F4", "F7", "H1", "H2", "N4", "N5", "N6")),
+    # What is sent there cannot be tried without a mailbox's password.
+    ("receiver", ()),
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,13 @@ def build(
 
     mail: what became of the mail that Email Routing took, one for each zone, as cloudflare_email_routing_info returns it.
     """
+    hosted = {d.name: d for d in plan.hosted if d.state == "present"}
     domains = [_path(plan, d, findings) for d in plan.domains]
+    for mine, domain in zip(domains, plan.domains):
+        if domain.name in hosted:
+            theirs = _hosted(plan, hosted.pop(domain.name), findings)
+            mine.update(theirs, verdict=worst((mine["verdict"], theirs["verdict"])))
+    domains += [{**_hosted(plan, d, findings), "outbound": []} for d in hosted.values()]
     names = dict.fromkeys([*(d["name"] for d in domains), *(r.unicode_name or r.name for r in plan.routing)])
     return {**assemble(VERIFY, list(names), findings, labels, now), "domains": domains, "mail": [dict(m) for m in mail]}
 
@@ -130,7 +149,8 @@ def _path(plan: MailPlan, domain: DomainPlan, findings: Sequence[Finding]) -> Di
     home = next(h for h in plan.homes if h.host == domain.home)
     marks = {domain.name, domain.zone, domain.home, home.server_name, *domain.mail_hosts}
     marks |= {e.host for e in edges} | {a for e in edges for a in addresses_of(e)}
-    mine = [f for f in findings if _relates(f.scope, marks)]
+    theirs = {scope for d in plan.hosted for scope in _provider_keys(d)}
+    mine = [f for f in findings if _relates(f.scope, marks) and f.scope not in theirs]
     details = {
         "DNS": f"MX {', '.join(domain.mail_hosts)}",
         "edge": ", ".join(f"{e.host} {' '.join(addresses_of(e))}" for e in edges),
@@ -143,29 +163,66 @@ def _path(plan: MailPlan, domain: DomainPlan, findings: Sequence[Finding]) -> Di
         "receiver": ", ".join(c.address for c in plan.canaries) or "no canary declared",
     }
 
-    def leg(stations: Sequence[Tuple[str, Tuple[str, ...]]]) -> List[Dict[str, Any]]:
-        rows = []
-        for name, checks in stations:
-            found = [f for f in mine if f.id in checks and f.verdict != NA]
-            verdict = worst(f.verdict for f in found)
-            trouble = {f.id for f in found if f.verdict == verdict and verdict not in (PASS, NA)}
-            rows.append(
-                {
-                    "name": name,
-                    "detail": details[name],
-                    "verdict": verdict,
-                    "checks": sorted(trouble, key=natural),
-                }
-            )
-        return rows
-
     return {
         "name": domain.unicode_name or domain.name,
-        "verdict": worst(f.verdict for f in mine if f.verdict != NA),
+        "verdict": _overall(mine),
         # Mail that others take does not come this way.
-        "inbound": leg(INBOUND) if domain.takes_mail else [],
-        "outbound": leg(OUTBOUND),
+        "inbound": _leg(INBOUND, mine, details) if domain.takes_mail else [],
+        "outbound": _leg(OUTBOUND, mine, details),
+        "provider": "",
+        "senders": [],
+        "sent_there": [],
     }
+
+
+def _hosted(plan: MailPlan, domain: HostedPlan, findings: Sequence[Finding]) -> Dict[str, Any]:
+    """The way to and from mailboxes at a provider."""
+    hosts = [mx.split(" ", 1)[1] for mx in domain.mx]
+    marks = {domain.name, domain.zone, *hosts, *([domain.webmail] if domain.webmail else [])}
+    theirs = {domain.name, *_provider_keys(domain)}
+    senders = [s.title for s in domain.senders if s.provider != OWN]
+    mailboxes = [c.address for c in plan.canaries if domain_of(c.address) == domain.name]
+    mine = [f for f in findings if _relates(f.scope, marks) and (f.id[0] != "G" or f.scope in theirs)]
+    details = {
+        "DNS": f"MX {', '.join(hosts)}",
+        "provider": f"{domain.title}, port 25",
+        "mailbox": ", ".join(mailboxes) or "no canary among them, so none can be read",
+        "signatures": f"DKIM of {' and '.join(senders)}",
+        "policies": f"SPF, DMARC p={domain.dmarc.policy}",
+        "receiver": "not tried: nobody logs in there to send",
+    }
+    return {
+        "name": domain.unicode_name or domain.name,
+        "verdict": _overall(mine),
+        "inbound": _leg(TO_PROVIDER, mine, details),
+        "provider": domain.title,
+        "senders": senders,
+        "sent_there": _leg(FROM_PROVIDER, mine, details) if senders else [],
+    }
+
+
+def _provider_keys(domain: HostedPlan) -> List[str]:
+    """Scopes of the checks of a provider's keys."""
+    suffix = f"._domainkey.{domain.name}"
+    return [f"{domain.name}/{name[: -len(suffix)]}" for name in domain.selectors]
+
+
+def _leg(
+    stations: Sequence[Tuple[str, Tuple[str, ...]]], mine: Sequence[Finding], details: Mapping[str, str]
+) -> List[Dict[str, Any]]:
+    """Stations with their worst verdict. mine: findings about the domain; details: a line for each station."""
+    rows = []
+    for name, checks in stations:
+        found = [f for f in mine if f.id in checks and f.verdict != NA]
+        verdict = worst(f.verdict for f in found)
+        trouble = {f.id for f in found if f.verdict == verdict and verdict not in (PASS, NA)}
+        rows.append({"name": name, "detail": details[name], "verdict": verdict, "checks": sorted(trouble, key=natural)})
+    return rows
+
+
+def _overall(mine: Sequence[Finding]) -> str:
+    """The verdict on a domain, as the run's outcome has it: what does not decide that does not decide this."""
+    return worst(f.verdict for f in mine if f.verdict != NA and (f.matters or f.because or f.verdict != UNKNOWN))
 
 
 def _relates(scope: str, marks: Iterable[str]) -> bool:
@@ -218,7 +275,14 @@ def _entry(row: Mapping[str, Any], width: int) -> List[str]:
 
 def _folded(words: str, width: int, indent: int) -> List[str]:
     """A text below an entry; indent: of its further lines."""
-    return textwrap.wrap(words, width, initial_indent=" " * 14, subsequent_indent=" " * indent, break_long_words=False)
+    return textwrap.wrap(
+        words,
+        width,
+        initial_indent=" " * 14,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _unknowns(rows: Sequence[Mapping[str, Any]], width: int) -> List[str]:

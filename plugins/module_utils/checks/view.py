@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     AccountPlan,
     CanaryPlan,
     DomainPlan,
     EdgePlan,
     HomePlan,
+    HostedPlan,
     MailDomain,
     MailPlan,
     Record,
@@ -41,14 +43,20 @@ class Vantages:
 
 @dataclass(frozen=True)
 class Key:
-    """A DKIM key that signs. path: private key file on the home host, empty when not known."""
+    """A DKIM key that signs. path: private key file on the home host, empty when not known.
+
+    holder: who signs with it where that is not our own server, for people. alias: the name that holds the record where the
+    holder keeps it there; txt and algorithm are empty then.
+    """
 
     domain: str
     algorithm: str
     selector: str
     txt: str
-    path: str
-    home: str
+    path: str = ""
+    home: str = ""
+    holder: str = ""
+    alias: str = ""
 
     @property
     def scope(self) -> str:
@@ -82,7 +90,12 @@ class View:
     @property
     def mail_domains(self) -> Tuple[MailDomain, ...]:
         """Every mail domain once, by who takes its mail."""
-        return (*self.taking, *self.routed)
+        return (*self.taking, *self.routed, *self.hosted)
+
+    @property
+    def hosted(self) -> Tuple[HostedPlan, ...]:
+        """Domains in use whose mailboxes are at a provider."""
+        return tuple(d for d in self.plan.hosted if d.state == "present")
 
     @property
     def taking(self) -> Tuple[DomainPlan, ...]:
@@ -155,9 +168,53 @@ class View:
             )
         return sorted(out, key=lambda k: k.selector)
 
+    def asked_for(self, domain: HostedPlan) -> Tuple[Record, ...]:
+        """The records that the profiles of a hosted domain's providers ask for, beside MX, SPF and policies."""
+        providers = (domain.provider, *(s.provider for s in domain.senders))
+        roles = {"webmail", *providers, *(f"dkim-{p}" for p in providers)}
+        others = {d.name for d in self.mail_domains} - {domain.name}
+        below = {o for o in others if within(o, domain.name)}
+        return tuple(
+            r
+            for r in self.zones.get(domain.zone, ())
+            if r.role in roles and within(r.name, domain.name) and not any(within(r.name, o) for o in below)
+        )
+
+    def keys_of_others(self, domain: HostedPlan) -> List[Key]:
+        """The keys with which providers sign for a hosted domain; those of our own server are in :meth:`keys`."""
+        titles = {f"dkim-{s.provider}": s.title for s in domain.senders}
+        titles[f"dkim-{domain.provider}"] = domain.title
+        suffix = f"._domainkey.{domain.name}"
+        out = []
+        for record in self.asked_for(domain):
+            if record.role not in titles or not record.name.endswith(suffix):
+                continue
+            selector, holder = record.name[: -len(suffix)], titles[record.role]
+            if record.type == "CNAME":
+                out.append(Key(domain.name, "", selector, "", holder=holder, alias=record.content))
+            else:
+                kind = headers.tags(record.content).get("k", "rsa")
+                out.append(Key(domain.name, kind, selector, record.content, holder=holder))
+        return sorted(out, key=lambda k: k.selector)
+
+    def witness_in(self, domain: HostedPlan) -> Optional[CanaryPlan]:
+        """A witness whose own mailbox is one of the domain's: with its password mail to the provider can be read."""
+        return next((c for c in self.plan.canaries if domain_of(c.address) == domain.name), None)
+
     def account(self, domain: DomainPlan) -> Optional[AccountPlan]:
         """The mailbox with which the path is exercised: the first one."""
         return domain.accounts[0] if domain.accounts else None
+
+
+def within(name: str, domain: str) -> bool:
+    """Whether a name is the domain or one below it."""
+    return name == domain or name.endswith("." + domain)
+
+
+def exchangers(domain: HostedPlan) -> Tuple[str, ...]:
+    """The hosts of a hosted domain's MX, the preferred one first."""
+    pairs = [mx.split(" ", 1) for mx in domain.mx]
+    return tuple(host for _preference, host in sorted(pairs, key=lambda pair: int(pair[0])))
 
 
 def same(address: str, other: str) -> bool:

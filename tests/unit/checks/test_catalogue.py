@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import AREAS, BY_ID, CHECKS, markdown
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.report import INBOUND, OUTBOUND
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import BY_ID, CHECKS, markdown
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.check import AREAS
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.report import (
+    FROM_PROVIDER,
+    INBOUND,
+    OUTBOUND,
+    TO_PROVIDER,
+)
 
 from tests.unit.checks.regenerate import TARGET
 
@@ -32,4 +38,4 @@ def test_needs_name_checks_and_never_lead_back() -> None:
 
 
 def test_the_drawing_names_checks_that_exist() -> None:
-    assert {c for _n, ids in (*INBOUND, *OUTBOUND) for c in ids} <= set(BY_ID)
+    assert {c for _n, ids in (*INBOUND, *OUTBOUND, *TO_PROVIDER, *FROM_PROVIDER) for c in ids} <= set(BY_ID)

@@ -13,6 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges impo
     dmarc,
     dns,
     egress,
+    hosted,
     identity,
     inbound,
     path,
@@ -41,6 +42,7 @@ JUDGES: Tuple[Callable[[Case], Iterator[Finding]], ...] = (
     smtp.judge,
     path.judge,
     routing.judge,
+    hosted.judge,
 )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import BY_ID
@@ -20,7 +20,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation, Observations
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import View, addresses_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, EdgePlan, MailDomain
 
 NO_OUTSIDE = "no outside vantage is declared (inventory group mail_vantage)"
 NO_CANARY = "no canary mailbox is declared (mail_operator.canaries)"
@@ -152,6 +152,15 @@ class Case:
 
     def zone_needs(self, name: str) -> Tuple[str, ...]:
         return (f"E1@{self.view.zone_of(name)}",)
+
+    def unproven_needs(self, domain: MailDomain) -> Tuple[str, ...]:
+        """Where nothing at all proves a hosted domain's mail, that is one finding and not one for each record."""
+        return (f"N3@{domain.name}",) if any(d.name == domain.name for d in self.view.hosted) else ()
+
+    def answers(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the controller's resolver said, by "name type"; empty when it could not be asked."""
+        seen = self.seen(ids.RESOLVER, self.view.vantages.controller)
+        return seen.data.get("answers", {}) if seen and seen.ok else {}
 
     def sessions(self) -> List[Tuple[EdgePlan, str, Optional[Observation]]]:
         """Every public address for port 25 with the session seen there from outside."""

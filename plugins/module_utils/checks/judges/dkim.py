@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_CANARY, Case, Published
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.receivers import demanded
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan
 
 MIN_BITS, GOOD_BITS, MAX_BITS = 1024, 2048, 4096
 #: Without these in h= a signed message can be given another face.
@@ -31,6 +33,31 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _rsa(case, domain, keys)
         for key in keys:
             yield from _key(case, domain, key)
+    for hosted in case.view.hosted:
+        yield from _of_others(case, hosted)
+
+
+def _of_others(case: Case, domain: HostedPlan) -> Iterator[Finding]:
+    """Keys of which the providers hold the private half: the inventory has what they told."""
+    keys = case.view.keys_of_others(domain)
+    if not any(k.record in domain.selectors for k in keys):
+        yield _undeclared(case, domain)
+    for key in keys:
+        yield from _record(case, key)
+
+
+def _undeclared(case: Case, domain: HostedPlan) -> Finding:
+    if all(s.provider != domain.provider for s in domain.senders):
+        return case.na("G1", domain.name, f"{domain.title} does not send for the domain")
+    return case.warn(
+        "G1",
+        domain.name,
+        f"the inventory has no key of {domain.title}",
+        expected="one key that signs, published",
+        evidence=("nobody outside knows the names of a domain's keys, so none can be looked for",),
+        fix=f"switch DKIM on at {domain.title} and write what it shows into inputs. {demanded('DKIM')}",
+        requires=case.unproven_needs(domain),
+    )
 
 
 def _rsa(case: Case, domain: DomainPlan, keys: List[Key]) -> Finding:
@@ -46,44 +73,100 @@ def _rsa(case: Case, domain: DomainPlan, keys: List[Key]) -> Finding:
 
 
 def _key(case: Case, domain: DomainPlan, key: Key) -> Iterator[Finding]:
-    found = case.published(key.record, "TXT")
-    needs = case.zone_needs(key.record)
-    fix = f'publish {key.record} TXT "{key.txt}" (run site.yml)'
-    published = (f"G1@{key.scope}",)
-    usable = (*published, f"G5@{key.scope}")
-    yield _published(case, key, found, needs, fix)
-    values = found.values
-    record = headers.tags(values[0]) if len(values) == 1 else {}
-    if not record:
-        why = "there is not one record to look at" if found.known else found.why
-        for check, more in (("G2", published), ("G3", usable), ("G4", usable), ("G5", published)):
-            yield case.unknown(check, key.scope, why, requires=more)
-    else:
-        yield _tags(case, key, values[0], record, published, fix)
-        revoked = not record.get("p")
-        verdict = "fail" if revoked else "pass"
-        observed = "empty p=: revoked" if revoked else "in force"
-        yield case.finding("G5", key.scope, verdict, observed, evidence=found.evidence(), fix=fix, requires=published)
-        yield _form(case, key, record, usable, fix)
-        yield _match(case, key, record, usable, fix)
+    yield from _record(case, key)
     yield _file(case, key)
     yield from _canary(case, domain, key)
 
 
-def _published(case: Case, key: Key, found: Published, needs: Tuple[str, ...], fix: str) -> Finding:
-    if not found.known:
-        return case.unknown("G1", key.scope, found.why, requires=needs)
-    wrong = [f"{label}: {len(values)} records" for label, values in found.servers if len(values) != 1]
+def _record(case: Case, key: Key) -> Iterator[Finding]:
+    """What is published for a key."""
+    found = case.published(key.record, "CNAME" if key.alias else "TXT")
+    quoted = f'"{key.txt}"'
+    fix = f"publish {key.record} {found.rtype} {key.alias or quoted} (run site.yml)"
+    published = (f"G1@{key.scope}",)
+    usable = (*published, f"G5@{key.scope}")
+    yield _published(case, key, found, fix)
+    values, why = _behind(case, key) if key.alias else (found.values, found.why)
+    record = headers.tags(values[0]) if len(values) == 1 else {}
+    if key.alias and found.values and not values and not why:
+        for check in ("G2", "G3", "G5"):
+            yield case.na(check, key.scope, f"{key.alias} holds no key yet")
+        yield _same_alias(case, key, found, published, fix)
+        return
+    if not record:
+        why = why or "there is not one record to look at"
+        for check, more in (("G2", published), ("G3", usable), ("G4", usable), ("G5", published)):
+            yield case.unknown(check, key.scope, why, requires=more)
+        return
+    if key.alias:
+        key = dataclasses.replace(key, algorithm=record.get("k", "rsa"))
+    yield _tags(case, key, values[0], record, published, fix)
+    revoked = not record.get("p")
+    verdict = "fail" if revoked else "pass"
+    observed = "empty p=: revoked" if revoked else "in force"
+    yield case.finding("G5", key.scope, verdict, observed, evidence=found.evidence(), fix=fix, requires=published)
+    renew = f"let {key.holder} make a key of {GOOD_BITS} bits and write it into inputs" if key.holder else fix
+    yield _form(case, key, record, usable, renew)
+    if key.holder:
+        fix = f"{fix}; if {key.holder} has changed its key, write the new one into inputs first"
+    yield _same_alias(case, key, found, published, fix) if key.alias else _match(case, key, record, usable, fix)
+
+
+def _behind(case: Case, key: Key) -> Tuple[Tuple[str, ...], str]:
+    """The key records that an alias leads to, or why they are not known."""
+    question = f"{key.alias} TXT"
+    answer = case.answers().get(question)
+    if answer is None or answer.get("rcode") not in ("NOERROR", "NXDOMAIN"):
+        return (), f"{question} was not looked up" if answer is None else f"{question}: {answer.get('rcode')}"
+    return tuple(str(v) for v in answer.get("values", ())), ""
+
+
+def _same_alias(case: Case, key: Key, found: Published, needs: Tuple[str, ...], fix: str) -> Finding:
+    same = all(values == (key.alias,) for _label, values in found.servers)
     return case.finding(
-        "G1",
+        "G4",
         key.scope,
-        "fail" if wrong else "pass",
-        "; ".join(wrong) or f"on {len(found.servers)} authoritative addresses",
-        expected=f"one {key.record} TXT on every authoritative server",
+        "pass" if same and found.values else "fail",
+        ", ".join(found.values) or "no such record",
+        expected=f"{key.record} CNAME {key.alias}",
         evidence=found.evidence(),
         fix=fix,
         requires=needs,
     )
+
+
+def _published(case: Case, key: Key, found: Published, fix: str) -> Finding:
+    unproven = next((case.unproven_needs(d) for d in case.view.hosted if d.name == key.domain), ())
+    needs = (*case.zone_needs(key.record), *unproven)
+    if not found.known:
+        return case.unknown("G1", key.scope, found.why, requires=needs)
+    wrong = [f"{label}: {len(values)} records" for label, values in found.servers if len(values) != 1]
+    evidence = list(found.evidence())
+    empty = bool(key.alias) and not wrong and _behind(case, key) == ((), "")
+    if empty:
+        wrong = [f"{key.alias} holds no key"]
+        evidence.append(f"{key.alias} TXT no such record")
+        fix = f"switch DKIM on at {key.holder}: it publishes the key there"
+    elif not any(values for _label, values in found.servers):
+        fix = f"{fix}. {demanded('DKIM')}"
+    return case.finding(
+        "G1",
+        key.scope,
+        # Providers keep a spare name without a key until they change keys: one that has a key is enough.
+        "warn" if empty and _another(case, key) else "fail" if wrong else "pass",
+        "; ".join(wrong) or f"on {len(found.servers)} authoritative addresses",
+        expected=f"one {key.record} {found.rtype} on every authoritative server",
+        evidence=evidence,
+        fix=fix,
+        requires=needs,
+    )
+
+
+def _another(case: Case, key: Key) -> bool:
+    """Whether another name of the same holder leads to a key."""
+    domains = [d for d in case.view.hosted if d.name == key.domain]
+    others = [k for d in domains for k in case.view.keys_of_others(d) if k != key and k.holder == key.holder]
+    return any(_behind(case, k)[0] and case.published(k.record, "CNAME").values for k in others if k.alias)
 
 
 def _tags(case: Case, key: Key, text: str, record: Mapping[str, str], needs: Tuple[str, ...], fix: str) -> Finding:
@@ -112,25 +195,30 @@ def _tags(case: Case, key: Key, text: str, record: Mapping[str, str], needs: Tup
 
 
 def _form(case: Case, key: Key, record: Mapping[str, str], needs: Tuple[str, ...], fix: str) -> Finding:
+    verdict, observed, expected = _strength(key.algorithm, record.get("p", ""))
+    evidence = (f"p={shorten(record.get('p', ''))}",)
+    return case.finding(
+        "G3", key.scope, verdict, observed, expected=expected, evidence=evidence, fix=fix, requires=needs
+    )
+
+
+def _strength(algorithm: str, public: str) -> Tuple[str, str, str]:
+    """Verdict, what was seen and what is wanted of a p= value."""
     try:
-        raw = base64.b64decode(record.get("p", ""), validate=True)
+        raw = base64.b64decode(public, validate=True)
     except (ValueError, binascii.Error):
-        return case.fail("G3", key.scope, "p= is no base64", evidence=(record.get("p", ""),), fix=fix, requires=needs)
-    if key.algorithm == "ed25519":
+        return "fail", "p= is no base64", "base64"
+    if algorithm == "ed25519":
         right = len(raw) == 32
         observed = "32 raw bytes" if right else f"{len(raw)} bytes" + (", wrapped in ASN.1" if len(raw) == 44 else "")
-        expected = "the 32 raw bytes of the key"
-        return case.finding(
-            "G3", key.scope, "pass" if right else "fail", observed, expected=expected, fix=fix, requires=needs
-        )
+        return "pass" if right else "fail", observed, "the 32 raw bytes of the key"
     bits = rsa_bits(raw)
     verdict = "pass"
     if bits < MIN_BITS:
         verdict = "fail"
     elif bits < GOOD_BITS or bits > MAX_BITS:
         verdict = "warn"
-    observed = f"RSA, {bits} bits" if bits else "no RSA key in SubjectPublicKeyInfo form"
-    return case.finding("G3", key.scope, verdict, observed, expected="RSA, 2048 bits", fix=fix, requires=needs)
+    return verdict, f"RSA, {bits} bits" if bits else "no RSA key in SubjectPublicKeyInfo form", "RSA, 2048 bits"
 
 
 def rsa_bits(spki: bytes) -> int:
@@ -166,7 +254,8 @@ def _match(case: Case, key: Key, record: Mapping[str, str], needs: Tuple[str, ..
     probe = ids.dkim_file(key.domain, key.selector)
     if not key.path:
         same = record.get("p") == headers.tags(key.txt).get("p")
-        lines = ("compared with what the key's maker reported: the file's path was not given",)
+        maker = f"{key.holder} holds the private key: compared with what the inventory says"
+        lines = (maker if key.holder else "compared with what the key's maker reported: the file's path was not given",)
         return case.finding(
             "G4",
             key.scope,

@@ -5,19 +5,26 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Mapping, Optional, Tuple
+from typing import Iterator, List, Mapping, Optional, Tuple, Union
 
-from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
+from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import Case, first_txt
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dkim import canaries
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.receivers import demanded
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import same_organisation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import domain_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailDomain, RoutingPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    DomainPlan,
+    HostedPlan,
+    MailDomain,
+    RoutingPlan,
+)
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import POLICIES
 
 KNOWN = ("v", "p", "sp", "np", "adkim", "aspf", "fo", "psd", "rua", "ruf", "t")
 REMOVED = ("pct", "rf", "ri")
-_RANK = {"none": 0, "quarantine": 1, "reject": 2}
+_RANK = {policy: rank for rank, policy in enumerate(POLICIES)}
 
 
 def judge(case: Case) -> Iterator[Finding]:
@@ -34,7 +41,7 @@ def planned(case: Case, domain: MailDomain) -> str:
 def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
     name = domain.name
     found = case.published(f"_dmarc.{name}", "TXT")
-    needs = case.zone_needs(name)
+    needs = (*case.zone_needs(name), *case.unproven_needs(domain), *_one_owner(case, domain))
     want = planned(case, domain)
     fix = f'publish exactly one _dmarc.{name} TXT "{want}" (run site.yml)'
     single = (f"H1@{name}",)
@@ -50,7 +57,7 @@ def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
             "; ".join(wrong) or counts[0][1][0],
             expected=want,
             evidence=found.evidence(),
-            fix=fix,
+            fix=fix if any(v for _label, v in counts) else f"{fix}. {demanded('DMARC')}",
             requires=needs,
         )
     records = first_txt(found.values, "v=dmarc1")
@@ -73,6 +80,34 @@ def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
         requires=single,
     )
     yield from _reports(case, domain, tags, records[0], single, fix)
+
+
+def _one_owner(case: Case, domain: MailDomain) -> Tuple[str, ...]:
+    """An alias at the name hides the record: that it stands there is a finding of its own."""
+    return (f"N6@{domain.name}",) if isinstance(domain, HostedPlan) else ()
+
+
+def allowed(case: Case, check: str, domain: Union[RoutingPlan, HostedPlan], run: str) -> Finding:
+    """A policy stricter than a sender allows has that sender's mail refused; another product may have written it."""
+    needs = (*case.zone_needs(domain.name), f"H1@{domain.name}")
+    found = case.published(f"_dmarc.{domain.name}", "TXT")
+    records = first_txt(found.values, "v=dmarc1")
+    if not found.known or len(records) != 1:
+        why = found.why or "there is not one record to look at"
+        return case.unknown(check, domain.name, why, requires=needs)
+    policy = headers.tags(records[0]).get("p", "none").lower()
+    hurt = [s for s in domain.senders if _RANK.get(policy, -1) > _RANK[s.max_policy]]
+    observed = "; ".join(f"p={policy}, and {s.title} allows {s.max_policy}: {s.why}" for s in hurt)
+    return case.finding(
+        check,
+        domain.name,
+        "fail" if hurt else "pass",
+        observed or f"p={policy}",
+        expected=f"p={domain.dmarc.policy}",
+        evidence=found.evidence(),
+        fix=f"{run}; if another product wrote the record, send through that one or switch it off",
+        requires=needs,
+    )
 
 
 def _policy(
@@ -105,7 +140,7 @@ def _policy(
 
 def _capped(domain: MailDomain) -> str:
     """Why a routed domain cannot have more, as far as its senders are the reason."""
-    return f" ({domain.policy_why})" if isinstance(domain, RoutingPlan) else ""
+    return "" if isinstance(domain, DomainPlan) else f" ({domain.policy_why})"
 
 
 def _reports(
@@ -120,10 +155,7 @@ def _reports(
         )
         yield case.na("H5", name, "no reports are asked for")
         return
-    answers: Mapping[str, Mapping[str, object]] = {}
-    seen = case.seen(ids.RESOLVER, case.view.vantages.controller)
-    if seen and seen.ok:
-        answers = seen.data.get("answers", {})
+    answers = case.answers()
     without: List[str] = []
     unseen: List[str] = []
     for target in targets:
@@ -141,8 +173,9 @@ def _reports(
         if unseen
         else ", ".join(uris)
     )
-    # A routed domain without its MX is R2's finding.
+    # A domain without the MX of those who take its mail is a finding of its own.
     exchangers = tuple(f"R2@{t}" for t in without if any(t == d.name for d in case.view.routed))
+    exchangers += tuple(f"N1@{t}" for t in without if any(t == d.name for d in case.view.hosted))
     yield case.finding(
         "H4",
         name,
@@ -164,7 +197,7 @@ def _reports(
         if answer is None:
             yield case.unknown("H5", scope, f"{question} was not looked up", requires=needs)
             continue
-        granted = first_txt([str(v) for v in answer.get("values", ())], "v=dmarc1")  # type: ignore[attr-defined]
+        granted = first_txt([str(v) for v in answer.get("values", ())], "v=dmarc1")
         yield case.finding(
             "H5",
             scope,

@@ -113,6 +113,8 @@ def _consistency(case: Case, zone: str) -> Finding:
 def _wildcard(case: Case, zone: str) -> Finding:
     needs = (f"E1@{zone}",)
     found = [case.published(f"*.{zone}", t) for t in ("A", "MX", "TXT", "CNAME")]
+    below = [d.name for d in case.view.hosted if d.zone == zone and d.name != zone]
+    found += [case.published(f"*.{name}", "MX") for name in below]
     if not all(f.known for f in found):
         return case.unknown("E6", zone, next(f.why for f in found if not f.known), requires=needs)
     present = [f for f in found if f.values]
@@ -120,10 +122,11 @@ def _wildcard(case: Case, zone: str) -> Finding:
         "E6",
         zone,
         "warn" if present else "pass",
-        "; ".join(f"*.{zone} {f.rtype} {' '.join(f.values)}" for f in present) or "none",
+        "; ".join(f"{f.name} {f.rtype} {' '.join(f.values)}" for f in present) or "none",
         expected="no wildcard",
         evidence=[line for f in present for line in f.evidence()],
-        fix="replace the wildcard by the names that are used: it makes every name exist, which defeats DMARC np=",
+        fix="replace the wildcard by the names that are used: it makes every name exist, which defeats DMARC np="
+        + (", and mail for names without an MX goes where it says" if any(f.rtype == "MX" for f in present) else ""),
         requires=needs,
     )
 

@@ -9,15 +9,15 @@ from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers, ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_OUTSIDE, Case, first_txt
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import NO_OUTSIDE, Case
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dmarc import allowed
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.dns import mx_hosts
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.spf import planned as planned_spf
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.spf import authorised
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.witness import Errand, arrival
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.tls import name_matches
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import SpfError, parse, spf_records
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import parse_policy
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import RoutingPlan, RulePlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import RoutingFacts, kept
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import POLICIES
 
 NOT_READ = "what the service has was not read (playbooks/verify.yml reads it with the zone's token)"
 RUN = "run playbooks/email_routing.yml"
@@ -32,8 +32,8 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _rules(case, domain, told)
         yield _destinations(case, domain, told)
         yield _key(case, domain)
-        yield _spf(case, domain)
-        yield _senders(case, domain)
+        yield authorised(case, "R6", domain, RUN)
+        yield allowed(case, "R7", domain, RUN)
         yield _roles(case, domain)
         yield _arrives(case, domain)
         yield _policy(case, domain)
@@ -154,58 +154,6 @@ def _key(case: Case, domain: RoutingPlan) -> Finding:
     )
 
 
-def _spf(case: Case, domain: RoutingPlan) -> Finding:
-    found = case.published(domain.name, "TXT")
-    needs = (*case.zone_needs(domain.name), f"F1@{domain.name}")
-    wanted = parse(planned_spf(case, domain.name))
-    records = spf_records(found.values)
-    if not found.known or len(records) != 1:
-        why = found.why or "there is not one record to look at"
-        return case.unknown("R6", domain.name, why, expected=str(wanted), requires=needs)
-    try:
-        live = {t.key for t in parse(records[0]).mechanisms}
-    except SpfError as error:
-        return case.unknown("R6", domain.name, str(error), requires=(*needs, f"F2@{domain.name}"))
-    missing = [str(t) for t in wanted.mechanisms if t.name != "all" and t.key not in live]
-    return case.finding(
-        "R6",
-        domain.name,
-        "fail" if missing else "pass",
-        f"{', '.join(missing)} missing" if missing else records[0],
-        expected=str(wanted),
-        evidence=found.evidence(),
-        fix=f"{RUN}: it merges the record",
-        requires=needs,
-    )
-
-
-def _senders(case: Case, domain: RoutingPlan) -> Finding:
-    """A policy stricter than a sender allows has that sender's mail refused; another product may have written it."""
-    needs = (*case.zone_needs(domain.name), f"H1@{domain.name}")
-    found = case.published(f"_dmarc.{domain.name}", "TXT")
-    records = first_txt(found.values, "v=dmarc1")
-    if not found.known or len(records) != 1:
-        why = found.why or "there is not one record to look at"
-        return case.unknown("R7", domain.name, why, requires=needs)
-    policy = headers.tags(records[0]).get("p", "none").lower()
-    hurt = [s for s in domain.senders if _stricter(policy, s.max_policy)]
-    observed = "; ".join(f"p={policy}, and {s.title} allows {s.max_policy}: {s.why}" for s in hurt)
-    return case.finding(
-        "R7",
-        domain.name,
-        "fail" if hurt else "pass",
-        observed or f"p={policy}",
-        expected=f"p={domain.dmarc.policy}",
-        evidence=found.evidence(),
-        fix=f"{RUN}; if another product wrote the record, send through that one or switch it off",
-        requires=needs,
-    )
-
-
-def _stricter(policy: str, allowed: str) -> bool:
-    return policy in POLICIES and POLICIES.index(policy) > POLICIES.index(allowed)
-
-
 def _roles(case: Case, domain: RoutingPlan) -> Finding:
     nobody = domain.unread
     return case.finding(
@@ -228,35 +176,17 @@ def _arrives(case: Case, domain: RoutingPlan) -> Finding:
     address, canary = route
     if case.view.awaited(domain, canary.address):
         return case.na("R9", domain.name, f"waiting for a click: {canary.address}")
-    sent, box = case.seen(ids.routed(domain.name)), case.seen(ids.routed_mailbox(domain.name))
-    if sent is None or not sent.ok:
-        return case.unknown("R9", domain.name, case.why_not(sent, ids.routed(domain.name)), requires=needs)
-    row = sent.data["results"]["routed"]
-    evidence = [f"{sent.vantage} to {address}: {row['stage']} → {row['text']}"]
-    if int(row["code"]) != 250:
-        observed = f"refused at {row['stage']}: {row['text'] or 'no reply'}"
-        fix = "the reply names the cause; the sender needs SPF or DKIM that passes, or the service refuses it"
-        return case.fail("R9", domain.name, observed, expected=expected, evidence=evidence, fix=fix, requires=needs)
-    if box is None or not box.ok:
-        why = case.why_not(box, ids.routed_mailbox(domain.name))
-        return case.unknown("R9", domain.name, why, evidence=evidence, requires=needs)
-    message = box.data["messages"].get("routed")
-    waited = box.data["waited_ms"] / 1000
-    if message is None:
-        observed = f"accepted, but not found at {canary.address} after {waited:.0f} s"
-        fix = "look into the destination's spam folder and the service's activity log"
-        return case.fail("R9", domain.name, observed, expected=expected, evidence=evidence, fix=fix, requires=needs)
-    inbox = message["folder"].upper() == "INBOX"
-    return case.finding(
-        "R9",
-        domain.name,
-        "pass" if inbox else "warn",
-        f"found in {message['folder']} of {canary.address} after {waited:.1f} s",
-        expected=expected,
-        evidence=evidence,
-        fix="the message was taken for spam at the destination",
-        requires=needs,
+    errand = Errand(
+        sent=ids.routed(domain.name),
+        box=ids.routed_mailbox(domain.name),
+        label="routed",
+        recipient=address,
+        address=canary.address,
+        refused="the reply names the cause; the sender needs SPF or DKIM that passes, or the service refuses it",
+        lost="look into the destination's spam folder and the service's activity log",
+        junk="the message was taken for spam at the destination",
     )
+    return arrival(case, "R9", domain.name, errand, expected, needs)
 
 
 def _policy(case: Case, domain: RoutingPlan) -> Finding:

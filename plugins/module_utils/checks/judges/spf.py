@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import Case, Published
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.identity import spf_of_name
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.receivers import demanded
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     MAX_LOOKUPS,
@@ -20,16 +21,25 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     parse,
     spf_records,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailDomain
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    DomainPlan,
+    HostedPlan,
+    MailDomain,
+    RoutingPlan,
+)
 
 MANY_TERMS = 8
 LONG_RECORD = 450
+_LIGHTEN = "let one of the senders return mail to a name below the domain, or take out an include that nobody needs"
+NOT_ONE = "there is not one record to look at"
 
 
 def judge(case: Case) -> Iterator[Finding]:
     for any_domain in case.view.mail_domains:
         yield from _record(case, any_domain)
         yield _exists(case, any_domain)
+    for hosted in case.view.hosted:
+        yield from _counted(case, hosted)
     for domain in case.view.plan.domains:
         yield from _evaluated(case, domain)
     for edge in case.view.egress_edges():
@@ -44,7 +54,7 @@ def planned(case: Case, name: str) -> str:
 def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
     name = domain.name
     found = case.published(name, "TXT")
-    needs = case.zone_needs(name)
+    needs = (*case.zone_needs(name), *case.unproven_needs(domain))
     want = planned(case, name)
     fix = f'publish exactly one {name} TXT "{want}" (run site.yml)'
     below = (f"F1@{name}",)
@@ -60,10 +70,11 @@ def _record(case: Case, domain: MailDomain) -> Iterator[Finding]:
     records = spf_records(found.values)
     verdict = "fail" if wrong else "pass"
     observed = "; ".join(wrong) or records[0]
-    yield case.finding("F1", name, verdict, observed, expected=want, evidence=evidence, fix=fix, requires=needs)
+    first = fix if records else f"{fix}. {demanded('SPF')}"
+    yield case.finding("F1", name, verdict, observed, expected=want, evidence=evidence, fix=first, requires=needs)
     if len(records) != 1:
         for check, more in (("F2", below), ("F6", parsed), ("F7", parsed), ("F9", below)):
-            yield case.unknown(check, name, "there is not one record to look at", requires=more)
+            yield case.unknown(check, name, NOT_ONE, requires=more)
         return
     record, error = _read(records[0])
     yield case.finding(
@@ -114,6 +125,73 @@ def _strings(case: Case, name: str, found: Published, record: str, needs: Tuple[
         f"{size} bytes in {len(lengths) or 1} string(s)",
         expected=f"at most {LONG_RECORD} bytes",
         fix="shorten the record: longer ones do not fit into one UDP answer with their neighbours",
+        requires=needs,
+    )
+
+
+def authorised(case: Case, check: str, domain: Union[RoutingPlan, HostedPlan], run: str) -> Finding:
+    """Whether the published record holds every term of the plan. run: what publishes it, in words."""
+    name = domain.name
+    found = case.published(name, "TXT")
+    needs = (*case.zone_needs(name), f"F1@{name}")
+    wanted = parse(planned(case, name))
+    records = spf_records(found.values)
+    if not found.known or len(records) != 1:
+        return case.unknown(check, name, found.why or NOT_ONE, expected=str(wanted), requires=needs)
+    try:
+        live = {t.key for t in parse(records[0]).mechanisms}
+    except SpfError as error:
+        return case.unknown(check, name, str(error), requires=(*needs, f"F2@{name}"))
+    missing = [str(t) for t in wanted.mechanisms if t.name != "all" and t.key not in live]
+    return case.finding(
+        check,
+        name,
+        "fail" if missing else "pass",
+        f"{', '.join(missing)} missing" if missing else records[0],
+        expected=str(wanted),
+        evidence=found.evidence(),
+        fix=f"{run}: it merges the record",
+        requires=needs,
+    )
+
+
+def _counted(case: Case, domain: HostedPlan) -> Iterator[Finding]:
+    """Nothing of ours sends from an address to evaluate for: the dearest evaluation is counted."""
+    name = domain.name
+    probe = ids.spf_cost(name)
+    seen = case.seen(probe)
+    needs = (f"F1@{name}", f"F2@{name}")
+    why = case.why_not(seen, probe)
+    if seen is not None and seen.ok:
+        why = NOT_ONE if len(seen.data["records"]) != 1 else str(seen.data["syntax"])
+    if seen is None or why:
+        for check in ("F3", "F4"):
+            yield case.unknown(check, name, why, requires=needs)
+        return
+    data = seen.data
+    terms, voids = int(data["lookups"]), int(data["voids"])
+    evidence = [str(data["records"][0]), *(f"{t}: {n} look-ups, {v} void" for t, n, v in data["parts"] if n)]
+    broken = "; ".join(str(b) for b in data["broken"])
+    failed = ", ".join(str(f) for f in data["failed"])
+    least = "at least " if failed else ""
+    yield case.finding(
+        "F3",
+        name,
+        "fail" if terms > MAX_LOOKUPS else "unknown" if failed else "warn" if terms >= MANY_TERMS else "pass",
+        f"{least}{terms} of {MAX_LOOKUPS} look-ups" + (f"; not looked up: {failed}" if failed else ""),
+        expected=f"at most {MAX_LOOKUPS}",
+        evidence=evidence,
+        fix=_LIGHTEN if terms > MAX_LOOKUPS else f"leave it as it is; before a further sender is added: {_LIGHTEN}",
+        requires=needs,
+    )
+    yield case.finding(
+        "F4",
+        name,
+        "fail" if voids > MAX_VOID or broken else "unknown" if failed else "pass",
+        broken or f"{least}{voids} look-ups found nothing",
+        expected=f"at most {MAX_VOID}, and a record behind every include",
+        evidence=evidence,
+        fix="remove the includes and hosts that no longer exist",
         requires=needs,
     )
 

@@ -1,0 +1,176 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks of domains whose mail others take: a provider of mailboxes, or a routing service."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.check import Check
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import WARN
+
+ELSEWHERE: Tuple[Check, ...] = (
+    Check(
+        "N1",
+        "hosted.mx",
+        "MX names exactly the provider's hosts",
+        "another host, or one missing: fail; other preferences: warn",
+        "one owner of MX",
+        ("E1",),
+    ),
+    Check(
+        "N2",
+        "hosted.exchanger",
+        "Each host of the MX has addresses and is no alias",
+        "an alias, no address, a private or a proxy's: fail",
+        "RFC 5321 §5.1, RFC 2181 §10.3",
+    ),
+    Check(
+        "N3",
+        "hosted.proven",
+        "Something proves the domain's mail",
+        "SPF, DKIM and DMARC all missing: fail",
+        "Gmail and Yahoo sender rules",
+        ("E1",),
+    ),
+    Check(
+        "N4",
+        "hosted.spf",
+        "SPF authorises every declared sender",
+        "a term is missing: fail",
+        "RFC 7208 §5.2",
+        ("E1", "F1", "F2"),
+    ),
+    Check(
+        "N5",
+        "hosted.senders",
+        "The DMARC policy lets every declared sender through",
+        "stricter than one of them allows: fail",
+        "RFC 9989 §4.4",
+        ("E1", "H1"),
+    ),
+    Check(
+        "N6",
+        "hosted.dmarc_owner",
+        "The DMARC record has one owner",
+        "an alias where a record is planned: fail",
+        "RFC 1034 §3.6.2",
+        ("E1",),
+    ),
+    Check(
+        "N7",
+        "hosted.names",
+        "Names that lead to a provider are aliases and not proxied",
+        "missing, different or proxied: fail",
+        "SMTP, IMAP and certificates do not pass a proxy",
+        ("E1",),
+    ),
+    Check(
+        "N8",
+        "hosted.asked_for",
+        "What else the providers ask for is published",
+        "missing: warn",
+        "the providers' profiles",
+        ("E1",),
+        WARN,
+    ),
+    Check(
+        "N9",
+        "hosted.postmaster",
+        "The provider takes mail for postmaster",
+        "refused: warn",
+        "RFC 5321 §4.5.1",
+        ("N2",),
+        WARN,
+    ),
+    Check(
+        "N10",
+        "hosted.arrives",
+        "A stranger's message is found in a mailbox at the provider",
+        "refused or not found: fail",
+        "the purpose",
+        ("N1", "N2"),
+    ),
+    Check(
+        "R1",
+        "routing.on",
+        "The routing service is on and content",
+        "off, or it misses records: fail",
+        "Email Routing API, settings",
+    ),
+    Check(
+        "R2",
+        "routing.mx",
+        "MX names exactly the routing service's hosts",
+        "another host, or one missing: fail",
+        "one owner of MX",
+        ("E1", "R1"),
+    ),
+    Check(
+        "R3",
+        "routing.rules",
+        "Every address does what is declared",
+        "missing, different or off: fail; waiting for a click: warn",
+        "Email Routing API, rules",
+        ("R1",),
+    ),
+    Check(
+        "R4",
+        "routing.destinations",
+        "Every destination is confirmed by its owner",
+        "awaited: warn",
+        "Email Routing API, addresses",
+        (),
+        WARN,
+    ),
+    Check(
+        "R5",
+        "routing.dkim",
+        "The key that signs forwarded mail is published",
+        "missing or not a key: fail",
+        "RFC 6376 §3.6.1",
+        ("E1", "R1"),
+    ),
+    Check(
+        "R6",
+        "routing.spf",
+        "SPF authorises forwarding and every declared sender",
+        "a term is missing: fail",
+        "RFC 7208 §5.2",
+        ("E1", "F1", "F2"),
+    ),
+    Check(
+        "R7",
+        "routing.senders",
+        "The DMARC policy lets every declared sender through",
+        "stricter than one of them allows: fail",
+        "RFC 9989 §4.4",
+        ("E1", "H1"),
+    ),
+    Check(
+        "R8",
+        "routing.roles",
+        "Somebody reads postmaster's and abuse's mail",
+        "nobody: warn",
+        "RFC 5321 §4.5.1, RFC 2142",
+        (),
+        WARN,
+    ),
+    Check(
+        "R9",
+        "routing.arrives",
+        "A stranger's message reaches the destination",
+        "refused or not found: fail",
+        "the purpose",
+        ("R1", "R2", "R3"),
+    ),
+    Check(
+        "R10",
+        "routing.sts",
+        "The MTA-STS policy is announced and served",
+        "no announcement, no policy, or one that does not cover the MX: fail",
+        "RFC 8461 §3.1, §3.3",
+        ("E1",),
+    ),
+)
