@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import as_used
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
 
 #: Our own mail server, and the routing service that has modules here. All other providers are profiles.
@@ -234,9 +235,9 @@ class Intent:
         return next((p for p in self.profiles if p.id == provider), None)
 
     def sender_profiles(self, domain: Domain) -> Tuple[Tuple[Outbound, Profile], ...]:
-        """The senders of a domain beside our own server, each with its profile."""
+        """The senders of a domain beside our own server, each with its profile as far as its inputs go."""
         found = ((s, self.profile(s.provider)) for s in domain.senders)
-        return tuple((s, p) for s, p in found if p is not None)
+        return tuple((s, as_used(p, dict(s.inputs))) for s, p in found if p is not None)
 
     def dns_of(self, zone: str) -> Dns:
         """Who serves a zone."""

@@ -175,6 +175,17 @@ def test_every_sender_can_be_planned(profile: Profile) -> None:
     assert f"p={profile.dmarc.max_policy}" in policy
 
 
+def test_the_policy_waits_for_the_key() -> None:
+    given = {"tld": "eu", "spf_include": "zohomail.eu"}
+    before = [r.content for r in planned("zoho", given, profiles()) if r.name.startswith("_dmarc.")]
+    after = [
+        r.content
+        for r in planned("zoho", {**given, "dkim_value": RSA_2048}, profiles())
+        if r.name.startswith("_dmarc.")
+    ]
+    assert "p=quarantine;" in before[0] and "p=reject;" in after[0]
+
+
 def test_a_provider_is_added_by_one_file(tmp_path: Path) -> None:
     added = {
         **MINIMAL,
