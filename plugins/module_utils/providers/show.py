@@ -47,7 +47,7 @@ def show_provider(profile: Profile, domain: str, given: Mapping[str, str], own: 
             lines += _wrapped(f"{name}: {what}. Fix: {fix}")
     lines += _records(profile, domain, values)
     lines += _inputs(profile, values)
-    lines += _dmarc(as_used(profile, given) if given else profile)
+    lines += _dmarc(as_used(profile, given) if given else profile, values)
     lines += _submission(profile, values)
     lines += _limits(profile)
     lines += _by_hand(profile, domain, values)
@@ -116,8 +116,6 @@ def rows(profile: Profile, domain: str, values: Mapping[str, str]) -> List[_Row]
     )
     for templates, remark in remarks:
         out += [(one.type, at(one.name), filled(one.value, values), remark) for one in templates]
-    if profile.dmarc.cname:
-        out.append(("CNAME", at("_dmarc"), filled(profile.dmarc.cname, values), "in place of a record of your own"))
     if profile.webmail:
         out.append(
             ("CNAME", at("<name>"), filled(profile.webmail, values), "web mail, with `webmail: <name>`; never proxied")
@@ -142,7 +140,7 @@ def _records(profile: Profile, domain: str, values: Mapping[str, str]) -> List[s
     for kind, name, value, remark in found:
         shown = value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
         lines.append(f"  {kind:<5}  {name:<{width}}  {shown}" + (f"  # {remark}" if remark else ""))
-    lines.append(f"  The plan adds records of its own: {'TLS-RPT' if profile.dmarc.cname else 'DMARC, TLS-RPT'}.")
+    lines.append("  The plan adds records of its own: DMARC, TLS-RPT.")
     if missing:
         lines += _wrapped(
             f"What stands in braces is an input; without it the record is left out: {', '.join(missing)}."
@@ -173,7 +171,7 @@ def input_words(one: Input, values: Mapping[str, str]) -> str:
     return need + (f"; one of {', '.join(one.choices)}" if one.choices else "")
 
 
-def _dmarc(profile: Profile) -> List[str]:
+def _dmarc(profile: Profile, values: Mapping[str, str]) -> List[str]:
     if not profile.sends:
         return []
     dmarc = profile.dmarc
@@ -181,6 +179,9 @@ def _dmarc(profile: Profile) -> List[str]:
     lines.append(f"  SPF {_ALIGNED[dmarc.aligned_spf]}; DKIM {_ALIGNED[dmarc.aligned_dkim]}")
     if dmarc.owns_record:
         lines.append(f"  It publishes a record itself: {dmarc.owns_record}")
+    if dmarc.cname:
+        what = f"It asks for an alias in place of a policy, _dmarc to {filled(dmarc.cname, values)}. "
+        lines += _wrapped(what + "The plan publishes a policy of its own: one name holds one of the two.")
     return lines
 
 

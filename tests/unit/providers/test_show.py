@@ -72,7 +72,7 @@ def test_whatever_a_provider_has_of_its_own_is_said() -> None:
     assert "<assigned> route1.mx.cloudflare.net" in shown("cloudflare_email_routing")
     assert "It publishes a record itself: v=DMARC1; p=reject;" in shown("cloudflare_email_sending")
     assert "only with `spf_authorize: true`" in shown("gmail_personal")
-    assert "in place of a record of your own" in shown("purelymail") and "of its own: TLS-RPT." in shown("purelymail")
+    assert "an alias in place of a policy, _dmarc to dmarcroot.purelymail.com" in shown("purelymail")
     assert "of its own: DMARC, TLS-RPT." in shown("fastmail")
     assert "Publishes nothing" not in shown("brevo") and "Needs to know nothing but the domain" in shown("fastmail")
     assert "needed, or dkim_target_1" in shown("mailgun") and "one of smtp.mailgun.org, smtp.eu.mailgun.org" in shown(
