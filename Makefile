@@ -50,6 +50,7 @@ lint: setup-test ## Linters and type checks, warnings are errors
 molecule: setup-test ## Each system: create, converge, idempotence, check, verify, destroy
 	@molecule test --scenario-name self_hosted
 	@molecule test --scenario-name email_routing
+	@molecule test --scenario-name hosted
 
 bench-dns: setup ## Measure the keeping of DNS records against other tools, side by side
 	@$(PY) -m bench.dns

@@ -17,6 +17,7 @@ from lab.topology import (
     EXMAIL_IMAP,
     EXMAIL_LAST,
     EXMAIL_SENDER_LAST,
+    POSTMARK_LAST,
     PROVIDER_A,
     PROVIDER_B,
     REVERSE_SERVER,
@@ -109,6 +110,11 @@ EXMAIL_SERVICES = ("exmail.qq.com", "smtp.exmail.qq.com")
 #: The selector that Exmail signs with for its customer; the key is made with the lab.
 HOSTED_SELECTOR = "lokg123"
 
+#: Postmark: a server it sends from, and the name that customers' return paths are aliases of.
+POSTMARK_SENDER, POSTMARK_RETURN = "mta39.mtasv.net", "pm.mtasv.net"
+#: The selector that Postmark signs with for the same customer.
+BULK_SELECTOR = "20261120pm"
+
 
 def _exmail_spf() -> tuple[Record, ...]:
     """What customers include, and the parts it is made of. Only the sending server's addresses are anybody's."""
@@ -160,6 +166,11 @@ STATIC_RECORDS: tuple[Record, ...] = (
     *both(EXMAIL_IMAP, 30),
     Record(EXMAIL_SENDER, "TXT", "v=spf1 a -all"),
     *_exmail_spf(),
+    # Postmark.
+    *both(POSTMARK_SENDER, POSTMARK_LAST),
+    Record(POSTMARK_SENDER, "TXT", "v=spf1 a -all"),
+    Record(POSTMARK_RETURN, "MX", f"10 {POSTMARK_SENDER}."),
+    Record(POSTMARK_RETURN, "TXT", f"v=spf1 ip4:198.18.0.{POSTMARK_LAST} ip6:{core6(str(POSTMARK_LAST))} -all"),
     # Email Routing: where a zone's MX lead, who forwards, and what zones refer to.
     *(record for name, last in ROUTING for record in both(name, last)),
     *both(FORWARDER, FORWARDER_LAST),
@@ -184,6 +195,7 @@ STATIC_ZONES = (
     "gmail.com",
     "google.com",
     "letsencrypt.org",
+    "mtasv.net",
     "netease.com",
     "outlook.com",
     "qq.com",
@@ -191,6 +203,8 @@ STATIC_ZONES = (
     "yahoo.com",
     "yahoodns.net",
 )
+
+_SENDING = (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST), (POSTMARK_SENDER, POSTMARK_LAST))
 
 #: Reverse names. The edge has none (setting it is the product's job), neither has the subscriber line.
 POINTERS: tuple[tuple[str, str], ...] = (
@@ -205,8 +219,8 @@ POINTERS: tuple[tuple[str, str], ...] = (
     (core6("30"), "mx.strict.example.org"),
     *((f"198.18.0.{n}", exchange) for _, exchange, n in PROVIDER_EXCHANGES),
     *((core6(str(n)), exchange) for _, exchange, n in PROVIDER_EXCHANGES),
-    *((f"198.18.0.{n}", name) for name, n in (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST))),
-    *((core6(str(n)), name) for name, n in (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST))),
+    *((f"198.18.0.{n}", name) for name, n in _SENDING),
+    *((core6(str(n)), name) for name, n in _SENDING),
     *((f"198.18.0.{n}", exchange) for exchange, n in ROUTING),
     *((core6(str(n)), exchange) for exchange, n in ROUTING),
     (f"198.18.0.{FORWARDER_LAST}", FORWARDER),

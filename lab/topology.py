@@ -215,6 +215,8 @@ ROUTING_EXCHANGES = tuple(f"route{n}.mx.cloudflare.net" for n in (1, 2, 3))
 
 #: Tencent Exmail's inbound servers with the last part of their addresses, and that of a server it sends from.
 EXMAIL_EXCHANGES, EXMAIL_LAST, EXMAIL_SENDER_LAST = ("mxbiz1.qq.com", "mxbiz2.qq.com"), (35, 36), 37
+#: The last part of the address that Postmark sends from.
+POSTMARK_LAST = 39
 #: The receiver's mailboxes under Exmail's name.
 EXMAIL_IMAP = "imap.exmail.qq.com"
 
@@ -324,7 +326,7 @@ HOSTS: tuple[Host, ...] = (
         name="receiver",
         image="receiver",
         hostname="mx.strict.example.org",
-        links=core(30, 31, 32, 33, 34, EXMAIL_LAST[0], EXMAIL_LAST[1], EXMAIL_SENDER_LAST, 38),
+        links=core(30, 31, 32, 33, 34, EXMAIL_LAST[0], EXMAIL_LAST[1], EXMAIL_SENDER_LAST, 38, POSTMARK_LAST),
         trusts=True,
         certificates=(
             Certificate("mx.strict.example.org", ("mx.strict.example.org", EXMAIL_IMAP)),

@@ -19,7 +19,7 @@ from typing import Any
 
 from lab import engine, faults, names, paths, render, secrets
 from lab.__main__ import controller_environment
-from lab.topology import CONTROLLER, EXMAIL_SENDER_LAST, host
+from lab.topology import CONTROLLER, EXMAIL_SENDER_LAST, POSTMARK_LAST, host
 from tests.lab import routing_world as world
 from tests.lab.routing_world import Answer, Sender, Signer
 
@@ -31,6 +31,9 @@ CANARY = render.CANARY
 
 EXMAIL = Sender("receiver", f"198.18.0.{EXMAIL_SENDER_LAST}", names.EXMAIL_SENDER)
 EXMAILS = Signer("hosted", SELECTOR, ZONE)
+#: A service that sends for the domain in bulk: from its own address, with a key of its own, returning to a name below.
+POSTMARK = Sender("receiver", f"198.18.0.{POSTMARK_LAST}", names.POSTMARK_SENDER)
+POSTMARKS, RETURN_PATH = Signer("bulk", names.BULK_SELECTOR, ZONE), f"bounce@pm-bounces.{ZONE}"
 
 
 def api(method: str, path: str, body: Any = None) -> dict[str, Any]:
@@ -92,6 +95,13 @@ def watched(*sets: tuple[str, str]) -> Iterator[dict[tuple[str, str], set[tuple[
 def send(recipient: str, *, sign: bool = True, author: str = MAILBOX) -> Answer:
     """One message out of a mailbox of the domain, as the provider sends it: from its address, with the domain's key."""
     return world.send(recipient, sender=EXMAIL, envelope=author, sign=sign, signer=EXMAILS)
+
+
+def send_in_bulk(recipient: str, *, sign: bool = True) -> Answer:
+    """One message in the name of the domain, as the service sends it."""
+    return world.send(
+        recipient, sender=POSTMARK, envelope=RETURN_PATH, author=f"shop@{ZONE}", sign=sign, signer=POSTMARKS
+    )
 
 
 @contextlib.contextmanager
