@@ -189,6 +189,30 @@ options:
       quota: More records than the plan holds. They are sent, and the host may refuse them.
       other_instance: Records of another O(instance) with O(mode=zone). They are deleted like everybody else's.
     default: []
+  spf_senders:
+    description:
+      - Who asks for which include, for the advice about an SPF record that costs receivers too much. The filter
+        P(mailstead.stack.spf_senders#filter) makes it of the profiles of providers.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      include:
+        description: The name to include.
+        type: str
+        required: true
+      who:
+        description: The sender.
+        type: str
+        required: true
+      needed:
+        description: Whether its mail needs the include at the domain itself, and not at a name below it or nowhere.
+        type: bool
+        default: true
+      stays:
+        description: Whether it sends the domain's own mail on, so that it cannot send from a name below.
+        type: bool
+        default: false
   snapshots:
     description:
       - Directory in which to save every zone as it was before it is changed, one subdirectory per zone, as JSON and as a zone

@@ -46,6 +46,12 @@ def zones_spec() -> Dict[str, Any]:
 
 def argument_spec() -> Dict[str, Any]:
     """The arguments of a module that keeps zones, without those that say how to reach their host."""
+    sender = {
+        "include": {"type": "str", "required": True},
+        "who": {"type": "str", "required": True},
+        "needed": {"type": "bool", "default": True},
+        "stays": {"type": "bool", "default": False},
+    }
     return {
         "zones": zones_spec(),
         "through_phase": {"type": "str", "choices": list(PHASES), "default": PHASES[-1]},
@@ -56,6 +62,7 @@ def argument_spec() -> Dict[str, Any]:
         "max_delete_percent": {"type": "int", "default": 30},
         "dkim_min_rsa_bits": {"type": "int", "default": 2048},
         "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+        "spf_senders": {"type": "list", "elements": "dict", "default": [], "options": sender},
         "snapshots": {"type": "path"},
         "snapshots_point": {"type": "str"},
         "undo": {"type": "str"},

@@ -26,7 +26,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import
     Want,
     ZoneDiff,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Load, proposals, told
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import load_of, proposals, told
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES
 
 TXT_MAX = 2048  #: bytes of one TXT record
@@ -47,6 +47,7 @@ class Collector:
     def __init__(self, zone: str, options: Options) -> None:
         self.zone = zone
         self.allow = options.allow
+        self.senders = options.spf_senders
         self.problems: List[Problem] = []
         self.notes: List[str] = []
 
@@ -181,7 +182,7 @@ def check_spf(found: Collector, name: str, text: str) -> None:
     check_spf_all(found, name, record)
     if record.lookups > spf.MAX_LOOKUPS:
         what = f"the record needs {record.lookups} DNS look-ups, not counting those inside its includes"
-        ways = told(proposals([Load(t.text, t.lookups) for t in record.mechanisms], name))
+        ways = told(proposals([load_of(t.text, t.lookups, 0, found.senders) for t in record.mechanisms], name))
         found.guard("spf_lookups", "TXT", name, what, f"Until at most {spf.MAX_LOOKUPS} remain: {ways}.")
 
 

@@ -27,6 +27,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.reconcile impo
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, wants_from_data
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Fetch, Question, planned_first
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Known
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.zone_diff import ansible_diff
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
@@ -52,6 +53,10 @@ def options(params: Dict[str, Any], spf_fetch: Optional[Fetch] = None) -> Option
         dkim_min_rsa_bits=params["dkim_min_rsa_bits"],
         tags=params.get("tags", False),
         spf_fetch=spf_fetch,
+        spf_senders=tuple(
+            Known(f"include:{s['include'].lower().rstrip('.')}", s["who"], s["needed"], s["stays"])
+            for s in params["spf_senders"]
+        ),
     )
 
 

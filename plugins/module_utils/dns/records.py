@@ -13,6 +13,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Fetch
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Known
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import PHASES, ForeignPolicy
 
 #: Time to live that a provider's "automatic" stands for, in seconds.
@@ -210,7 +211,8 @@ class Options:
     zone is; refused unless confirmed). allow: names of guards (codes.GUARDS) that are overridden. max_delete: records of
     one zone that a run may delete; max_delete_percent: of our records in it, looked at from ten on. tags: new and changed
     records get a tag beside the mark, where records can have tags. spf_fetch: asks the DNS what an SPF record about to be
-    published needs; without it only what the zone itself answers is counted. yields: ids of records that count as ours
+    published needs; without it only what the zone itself answers is counted. spf_senders: who asks for which term, for the
+    advice about a record that needs too much. yields: ids of records that count as ours
     although they bear no mark, because an undo put them there that is itself undone (see :mod:`.undo`).
     """
 
@@ -226,6 +228,7 @@ class Options:
     confirmed: bool = False
     tags: bool = False
     spf_fetch: Optional[Fetch] = field(default=None, compare=False)
+    spf_senders: Tuple[Known, ...] = ()
     yields: FrozenSet[str] = frozenset()
 
     @property

@@ -15,7 +15,13 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.ledger import Ledger
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Change, Have
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Cost, Part, ZoneAnswers, measure
-from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Load, proposals, told
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import (
+    Known,
+    Load,
+    load_of,
+    proposals,
+    told,
+)
 
 
 def check_costs(ledger: Ledger, after: Sequence[Have]) -> None:
@@ -47,13 +53,13 @@ def _concerns(ledger: Ledger, change: Change) -> bool:
     return bool(change.phase) and (change.before is None or change.before.content != after.content)
 
 
-def _load(part: Part) -> Load:
-    return Load(part.term, part.lookups, part.voids, addresses=part.addresses)
+def _load(part: Part, known: Sequence[Known]) -> Load:
+    return load_of(part.term, part.lookups, part.voids, known, part.addresses)
 
 
 def _judge(ledger: Ledger, change: Change, cost: Cost) -> None:
     name, found = change.record.name, ledger.found
-    ways = told(proposals([_load(part) for part in cost.parts], name))
+    ways = told(proposals([_load(part, ledger.options.spf_senders) for part in cost.parts], name))
     if cost.lookups > spf.MAX_LOOKUPS:
         fix = f"Until at most {spf.MAX_LOOKUPS} remain: {ways}."
         found.guard("spf_lookups", "TXT", name, f"the SPF record needs {cost}", fix)

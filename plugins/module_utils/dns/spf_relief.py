@@ -22,6 +22,20 @@ KINDS = ("gone", "needless", "addresses", "subdomain", "pinned")
 
 
 @dataclass(frozen=True)
+class Known:
+    """A term that a provider's instructions ask for, in canonical spelling.
+
+    needed: whether its mail needs the term at the domain itself. stays: it sends the domain's own mail on, so that it
+    cannot send from a name below.
+    """
+
+    term: str
+    who: str
+    needed: bool = True
+    stays: bool = False
+
+
+@dataclass(frozen=True)
 class Load:
     """A term of a record and what it costs, everything behind it included.
 
@@ -56,6 +70,21 @@ class Proposal:
         return f"{self.text} ({', '.join(fewer)})" if fewer else self.text
 
 
+def load_of(term: str, lookups: int, voids: int, known: Iterable[Known], addresses: Sequence[str] = ()) -> Load:
+    """A term with its costs and whoever is known to need it. Raises SpfError."""
+    key = parse_term(term).key
+    mine = [k for k in known if k.term == key]
+    return Load(
+        term=term,
+        lookups=lookups,
+        voids=voids,
+        who=tuple(sorted({k.who for k in mine})),
+        needless=bool(mine) and not any(k.needed for k in mine),
+        stays=any(k.stays for k in mine),
+        addresses=tuple(addresses),
+    )
+
+
 def over(loads: Iterable[Load]) -> bool:
     """Whether receivers give up on a record of these terms (RFC 7208 §4.6.4)."""
     found = list(loads)
@@ -81,7 +110,7 @@ def proposals(loads: Iterable[Load], domain: str) -> Tuple[Proposal, ...]:
 def _of(load: Load, domain: str) -> List[Proposal]:
     if not load.lookups:
         return []
-    term, who = parse_term(load.term), " and ".join(load.who)
+    term, who = parse_term(load.term), " or ".join(load.who)
 
     def one(kind: str, text: str, saved: int = load.lookups) -> Proposal:
         return Proposal(kind, load.term, load.who, saved, load.voids, text)

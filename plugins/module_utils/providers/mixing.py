@@ -159,6 +159,17 @@ def _end(senders: Sequence[Party], closed: bool) -> Tuple[str, str]:
     return "-all", "every sender is known, and none asks for less"
 
 
+def known(parties: Sequence[Party]) -> Tuple[spf_relief.Known, ...]:
+    """Which term is asked for by whom, each pair once."""
+    out: Dict[spf_relief.Known, None] = {}
+    for party in parties:
+        spf_ = party.profile.spf
+        needed = spf_.scope == "apex" and not spf_.optional
+        for term in party.includes:
+            out[spf_relief.Known(term, party.profile.title, needed, party.takes_mail and party.at_apex)] = None
+    return tuple(out)
+
+
 def loads(
     text: str,
     parties: Sequence[Party],
@@ -172,14 +183,9 @@ def loads(
     record = grammar.parse(text)
     out: List[spf_relief.Load] = []
     for term in [*record.mechanisms, *([record.redirect] if record.redirect else [])]:
-        mine = [p for p in parties if term.key in p.includes]
-        hint = max([p.hints[term.key] for p in mine], default=term.lookups)
+        hint = max([p.hints[term.key] for p in parties if term.key in p.hints], default=term.lookups)
         lookups, voids = measured.get(term.text, measured.get(term.key, (hint, 0)))
-        titles = tuple(sorted({p.profile.title for p in mine}))
-        needless = bool(mine) and not any(p.profile.spf.scope == "apex" and not p.profile.spf.optional for p in mine)
-        stays = any(p.takes_mail and p.at_apex for p in mine)
-        known = tuple(addresses.get(term.text, ()))
-        out.append(spf_relief.Load(term.text, lookups, voids, titles, needless, stays, known))
+        out.append(spf_relief.load_of(term.text, lookups, voids, known(parties), addresses.get(term.text, ())))
     return out
 
 

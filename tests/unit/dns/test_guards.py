@@ -15,6 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import G
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_targets
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_relief import Known
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -346,6 +347,15 @@ def test_a_record_that_costs_too_much_says_what_can_be_done_about_it() -> None:
     )
     assert dearest < cheaper and "(saves 11, 10 void fewer)" in problem.fix[dearest:cheaper]
     assert "as a last resort write the addresses behind include:ten.example.net" in problem.fix
+    # Who is known to ask for a term.
+    senders = (Known("include:ten.example.net", "Ten"), Known("include:_spf.google.com", "Mail", needed=False))
+    (problem,) = [p for p in diff(wants, [], spf_fetch=Dns(), spf_senders=senders).problems if p.code == "MS-DNS-014"]
+    assert "let Ten send from a name below example.com" in problem.fix
+    assert "take out include:_spf.google.com: Mail returns mail to another name" in problem.fix
+    only = [spf_want("include:ten.example.net")]
+    routed = (Known("include:ten.example.net", "Ten", stays=True), Known("include:ten.example.net", "Eleven"))
+    (problem,) = [p for p in diff(only, [], spf_fetch=Dns(), spf_senders=routed).problems if p.code == "MS-DNS-014"]
+    assert "remain: take out terms." in problem.fix
     # Before anything is measured, the record's own terms.
     many = "".join(f" a:h{n}.example.com" for n in range(11))
     (problem,) = diff([spf_want(many.strip())], []).problems

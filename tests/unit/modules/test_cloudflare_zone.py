@@ -394,6 +394,8 @@ def test_spf_is_counted_as_receivers_count_it(run: Run, monkeypatch: pytest.Monk
     zone = {"name": "example.com", "records": [spf]}
     refused = run(zones=[zone])
     assert [p["code"] for p in refused["problems"]] == ["MS-DNS-014"] and "of 10 look-ups" in refused["msg"]
+    senders = [{"include": "_0.Example.net.", "who": "Acme"}]
+    assert "let Acme send from a name below example.com" in run(zones=[zone], spf_senders=senders)["msg"]
     assert run(zones=[zone], allow=["spf_lookups"])["changed"]
     asked.clear()
     assert not run(zones=[zone])["changed"] and not asked

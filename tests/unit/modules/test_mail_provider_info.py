@@ -16,7 +16,11 @@ import dns.rcode
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mailstead.stack.plugins.filter.provider_constants import FilterModule, provider_constants
+from ansible_collections.mailstead.stack.plugins.filter.provider_constants import (
+    FilterModule,
+    provider_constants,
+    spf_senders,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.constants import check
 from ansible_collections.mailstead.stack.plugins.modules import mail_provider_info
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
@@ -149,6 +153,16 @@ def test_the_filter_hands_over_what_the_profiles_say() -> None:
     assert workspace["includes"] == ["_spf.google.com"] and "smtp.gmail.com" in workspace["hosts"]
     with pytest.raises(AnsibleFilterError, match="no provider is called acme"):
         provider_constants(["acme"])
+
+
+def test_the_filter_says_who_asks_for_which_include() -> None:
+    assert FilterModule().filters()["spf_senders"] is spf_senders
+    rows = {(r["include"], r["who"]): (r["needed"], r["stays"]) for r in spf_senders([])}
+    assert rows["_spf.google.com", "Google Workspace"] == (True, False)
+    assert rows["_spf.google.com", "Gmail (personal account)"] == (False, False)
+    assert rows["_spf.mx.cloudflare.net", "Cloudflare Email Routing"] == (True, True)
+    assert rows["amazonses.com", "Amazon SES"] == (False, False)
+    assert [r["who"] for r in spf_senders(["google_workspace"])] == ["Google Workspace"]
 
 
 ACME = {
