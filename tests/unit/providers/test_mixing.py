@@ -247,6 +247,8 @@ def test_a_selector_is_one_senders() -> None:
     # One as a text, the other as an alias.
     alias = profile("alias", dkim=(Dkim("cname", "s2", "{key}"),))
     assert codes(party(third, (("key", "k.example"),)), party(alias, (("key", "k.example"),))) == [("MS-PRO-022", "C7")]
+    own = [(f"s2._domainkey.{DOMAIN}", "CNAME", "K.example.")]
+    assert codes(party(alias, (("key", "k.example"),)), own=own) == []
     managed = profile("fifth", dkim=(Dkim("managed", "s2"),))
     assert codes(party(third, key), party(managed)) == [("MS-PRO-022", "C7")]
     assert codes(party(managed), party(managed)) == []

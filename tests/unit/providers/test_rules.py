@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
@@ -17,14 +18,17 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import engine
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.guards import check_targets
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.records import Have, Options, Want
+from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import is_spf
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf_cost import Answer, Question
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.gate import Expected, look
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import Policy
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import sts_policy
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan, sts_policy
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import mixing
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Dkim, Mx
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.unit.checks.world import Break, World, broken
 from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, diff, theirs, want
@@ -130,6 +134,34 @@ def strictly(adkim: str) -> Callable[[], set[str]]:
 
 
 IMAPS = want(f"_imaps._tcp.{ZONE}", "SRV", f"0 1 993 {HOST}")
+
+
+def selectors(first: str, second: str) -> dict[str, Any]:
+    """A domain with two senders that sign."""
+    one, two = (f"v=DKIM1; k=rsa; p={rsa_key()}" for _n in range(2))
+    also = {"provider": "mailgun", "inputs": {"dkim_selector": second, "dkim_value": two}}
+    return {
+        "name": DOMAIN,
+        "provider": "tencent_exmail",
+        "inputs": {"dkim_selector": first, "dkim_value": one},
+        "also_send_via": [also],
+    }
+
+
+def rsa_key() -> str:
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def planned(*domains: dict[str, Any], **more: Any) -> str:
+    """The SPF record of the first domain."""
+    plan = build_plan(read_intent(raw(list(domains), **more), profiles=profiles()))
+    name = domains[0]["name"]
+    return next(
+        r.content for z in plan.zones for r in z.records if r.name == name and r.type == "TXT" and is_spf(r.content)
+    )
+
+
 ROUTED = [want(f"shop.{ZONE}", "TXT", SPF)]
 WILDCARD = theirs(f"*.{ZONE}", "MX", "10 mx.example.net")
 SECOND = profile("second", mx=(Mx("mx.second.example", 10),))
@@ -154,6 +186,8 @@ CASES: list[Case] = [
     ("C6", "MS-PRO-021", mixed(party(HEAVY), own=[(DOMAIN, "TXT", "v=spf1 ip4:192.0.2.1 -all")]),
      mixed(party(HEAVY), own=[(DOMAIN, "TXT", mixing.spf(["ip4:192.0.2.1"], [party(HEAVY)]).text)])),
     ("C7", "MS-PRO-022", mixed(party(BELOW), party(THIRD, KEY)), mixed(party(LIGHT), party(THIRD, KEY))),
+    ("C7", "MS-PRO-022", inventory(selectors("default", "default"), hosts={}),
+     inventory(selectors("default", "other"), hosts={})),
     ("C7", "MS-DNS-016", zone([want(f"s1._domainkey.{ZONE}", "TXT", "v=DKIM1; p=AAAA", phase="keys")]),
      zone([want(f"s1._domainkey.{ZONE}", "TXT", "v=DKIM1; p=", phase="keys")])),
     ("C8", "MS-PRO-023", mixed(party(KEEPER), own=[(f"_dmarc.{DOMAIN}", "TXT", DMARC)]),
@@ -187,6 +221,17 @@ def test_a_rule_is_enforced(
 ) -> None:
     assert answer in breaks(), rule
     assert answer not in keeps(), rule
+
+
+def test_a_planned_record_ends_as_its_senders_allow() -> None:
+    """C6: in the plan the end follows from the senders, so nothing is left to refuse."""
+    assert planned(DOMAIN_A).endswith(" -all")
+    workspace = {"provider": "google_workspace", "inputs": {"dkim_value": f"v=DKIM1; k=rsa; p={rsa_key()}"}}
+    both = planned({**DOMAIN_A, "also_send_via": [workspace]})
+    assert both.startswith("v=spf1 ip4:") and both.endswith(" include:_spf.google.com ~all")
+    targets = {f"dkim_target_{n}": f"selector{n}-example-com._domainkey.acme.onmicrosoft.com" for n in (1, 2)}
+    strict = {"provider": "microsoft365", "inputs": targets}
+    assert planned({**DOMAIN_A, "also_send_via": [strict]}).endswith(" include:spf.protection.outlook.com -all")
 
 
 def test_every_rule_has_an_answer_that_exists() -> None:
