@@ -56,7 +56,9 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
         _policy(intent, domain, profiles, written, reading)
         _alignment(domain, profiles, written, reading)
         _exclusion(domain, profiles, written, reading)
-        for clash in mixing.clashes(domain.name, parties.parties_of(intent, domain)):
+        # Every domain gets a policy of ours.
+        policy = (f"_dmarc.{domain.name}", "TXT", "v=DMARC1")
+        for clash in mixing.clashes(domain.name, parties.parties_of(intent, domain), [policy]):
             reading.note(clash.code, clash.place, written.at(clash.place), clash.what, clash.fix)
 
 

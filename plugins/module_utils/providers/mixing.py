@@ -260,19 +260,15 @@ def _exchangers(domain: str, parties: Sequence[Party], ours: Sequence[_Claim]) -
 
 
 def _dmarc(domain: str, parties: Sequence[Party], ours: Sequence[_Claim]) -> List[Clash]:
-    """C8: one owner of ``_dmarc``: a text or an alias, never both. Ours may replace a text that a provider begins with."""
+    """C8: one owner of ``_dmarc``. A policy of ours stands in place of whatever providers ask for; without one, one may."""
     name = f"_dmarc.{domain}"
-    texts = {p.profile.title: p for p in parties if p.profile.dmarc.owns_record}
-    aliases = {p.profile.title: p for p in parties if p.profile.dmarc.cname}
-    owners = sorted({*texts, *aliases})
-    if aliases and any(c.name == name for c in ours):
-        owners.append(OURSELVES)
-    if len(owners) < 2:
+    owners = {p.profile.title: p for p in parties if p.profile.dmarc.owns_record or p.profile.dmarc.cname}
+    if len(owners) < 2 or any(c.name == name for c in ours):
         return []
-    last = (aliases or texts)[max(aliases or texts)]
-    what = f"{name} can have one record, and {' and '.join(owners)} each keep one of their own there"
+    titles = sorted(owners)
+    what = f"{name} can have one record, and {' and '.join(titles)} each keep one of their own there"
     fix = "let one of them keep it, and switch it off at the others"
-    return [Clash("MS-PRO-023", "C8", _place(last.place, domain), what, fix)]
+    return [Clash("MS-PRO-023", "C8", _place(owners[titles[-1]].place, domain), what, fix)]
 
 
 def _too_strict(domain: str, parties: Sequence[Party], ours: Sequence[_Claim]) -> List[Clash]:

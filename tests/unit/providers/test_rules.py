@@ -25,7 +25,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.gate impor
 from ansible_collections.mailstead.stack.plugins.module_utils.mta_sts.policy import Policy
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan, sts_policy
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import mixing
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Dkim, Mx
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Dkim, Mx, RecordTemplate
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.checks.world import Break, World, broken
 from tests.unit.dns.samples import BASIC, DMARC, HOST, SPF, ZONE, diff, theirs, want
 from tests.unit.examples import DOMAIN_A, DOMAIN_B, raw
-from tests.unit.providers.parties import BELOW, DOMAIN, HEAVY, KEEPER, LIGHT, OTHER, party, profile
+from tests.unit.providers.parties import BELOW, DOMAIN, HEAVY, KEEPER, LIGHT, OTHER, OWNER, party, profile
 from tools.error_docs import codes as all_codes
 
 PAGE = Path(__file__).parents[3] / "docs" / "composition.md"
@@ -166,6 +166,8 @@ ROUTED = [want(f"shop.{ZONE}", "TXT", SPF)]
 WILDCARD = theirs(f"*.{ZONE}", "MX", "10 mx.example.net")
 SECOND = profile("second", mx=(Mx("mx.second.example", 10),))
 KEY = (("key", "v=DKIM1; k=rsa; p=AbC="),)
+ACME = (RecordTemplate("_dmarc", "TXT", "v=DMARC1; p=reject"),)
+POLICED = {"name": DOMAIN, "provider": "purelymail", "also_send_via": [{"provider": "acme"}]}
 THIRD = profile("third", dkim=(Dkim("txt", "s1", "{key}"),))
 
 #: Rule, what answers, a case that breaks the rule, one that keeps it.
@@ -190,8 +192,10 @@ CASES: list[Case] = [
      inventory(selectors("default", "other"), hosts={})),
     ("C7", "MS-DNS-016", zone([want(f"s1._domainkey.{ZONE}", "TXT", "v=DKIM1; p=AAAA", phase="keys")]),
      zone([want(f"s1._domainkey.{ZONE}", "TXT", "v=DKIM1; p=", phase="keys")])),
-    ("C8", "MS-PRO-023", mixed(party(KEEPER), own=[(f"_dmarc.{DOMAIN}", "TXT", DMARC)]),
-     mixed(party(LIGHT), own=[(f"_dmarc.{DOMAIN}", "TXT", DMARC)])),
+    ("C8", "MS-PRO-023", mixed(party(KEEPER), party(OWNER)),
+     mixed(party(KEEPER), party(OWNER), own=[(f"_dmarc.{DOMAIN}", "TXT", DMARC)])),
+    ("C8", "MS-PRO-023", inventory(POLICED, known=(*profiles(), profile("acme", verification=ACME)), hosts={}),
+     inventory(POLICED, known=(*profiles(), profile("acme")), hosts={})),
     ("C8", "MS-PRO-024", mixed(party(BELOW), party(OTHER)), mixed(party(BELOW), party(LIGHT))),
     ("C8", "MS-DNS-010", zone([want(f"_dmarc.{ZONE}", "TXT", DMARC), want(f"_dmarc.{ZONE}", "CNAME", "d.example.net")]),
      zone([want(f"_dmarc.{ZONE}", "TXT", DMARC)])),
