@@ -208,9 +208,9 @@ def provider_records(domain: intent_model.Domain, found: Sequence[Party]) -> Lis
             name, kind = f"{key.selector}._domainkey", "CNAME" if key.kind == "cname" else "TXT"
             why = f"{profile.title} signs with this key"
             out += _filled(domain, (name, kind, key.value), party, "keys", f"dkim-{profile.id}", why)
-        for one in profile.records:
-            why = f"asked for by {profile.title}"
-            out += _filled(domain, (one.name, one.type, one.value), party, "policy", profile.id, why)
+    for party, one in mixing.records_of(found):
+        why = f"asked for by {party.profile.title}"
+        out += _filled(domain, (one.name, one.type, one.value), party, "policy", party.profile.id, why)
     return out
 
 

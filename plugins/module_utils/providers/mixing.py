@@ -13,7 +13,12 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf as grammar
 from ansible_collections.mailstead.stack.plugins.module_utils.dns import spf_relief
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import PLACEHOLDER, Profile, filled
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import (
+    PLACEHOLDER,
+    Profile,
+    RecordTemplate,
+    filled,
+)
 
 #: Look-ups and void look-ups of a term, by the term as it stands in the record.
 Measured = Mapping[str, Tuple[int, int]]
@@ -99,6 +104,19 @@ class Clash:
     place: str
     what: str
     fix: str
+
+
+def records_of(parties: Sequence[Party]) -> Tuple[Tuple[Party, RecordTemplate], ...]:
+    """What the parties need beside MX, SPF, keys and policies.
+
+    Mail programs are led to whoever takes the mail where it has names for them, and to senders only where it has none.
+    """
+    leads = [p for p in parties if p.takes_mail and p.profile.client_names] or parties
+    out: List[Tuple[Party, RecordTemplate]] = []
+    for party in parties:
+        names = party.profile.client_names if party in leads else ()
+        out += [(party, r) for r in party.profile.return_path + party.profile.verification + names]
+    return tuple(out)
 
 
 # -- SPF -------------------------------------------------------------------------------------------------------------
@@ -220,7 +238,8 @@ def clashes(domain: str, parties: Sequence[Party], own: Iterable[Flat] = ()) -> 
     own: records of ours, those made from the profiles left out; names in full. What a party lacks an input for is passed over.
     """
     ours = [_Claim(name.lower(), kind, content, OURSELVES, domain) for name, kind, content in own]
-    claims = [*ours, *(c for party in parties for c in _claims(domain, party))]
+    claims = [*ours, *(c for party in parties for c in _keys(domain, party))]
+    claims += [c for party, record in records_of(parties) for c in _filled(domain, party, record)]
     out = [*_exchangers(domain, parties, ours), *_dmarc(domain, parties, ours), *_too_strict(domain, parties, ours)]
     names: Dict[str, List[_Claim]] = {}
     for claim in claims:
@@ -230,20 +249,24 @@ def clashes(domain: str, parties: Sequence[Party], own: Iterable[Flat] = ()) -> 
     return tuple(dict.fromkeys(out))
 
 
-def _claims(domain: str, party: Party) -> List[_Claim]:
-    title = party.profile.title
+def _keys(domain: str, party: Party) -> List[_Claim]:
     found: List[_Claim] = []
     for key in party.profile.dkim:
         selector, value = party.fill(key.selector), party.fill(key.value)
         if selector and (value or key.kind == "managed"):
             kind = "CNAME" if key.kind == "cname" else "TXT"
-            found.append(_Claim(f"{selector}._domainkey.{domain}".lower(), kind, value, title, party.place))
-    for record in party.profile.records:
-        label, value = party.fill(record.name), party.fill(record.value)
-        if value and (label or not record.name):
-            name = f"{label}.{domain}".lower() if label else domain
-            found.append(_Claim(name, record.type, value, title, party.place))
+            name = f"{selector}._domainkey.{domain}".lower()
+            found.append(_Claim(name, kind, value, party.profile.title, party.place))
     return found
+
+
+def _filled(domain: str, party: Party, record: RecordTemplate) -> List[_Claim]:
+    """Nothing where an input is missing."""
+    label, value = party.fill(record.name), party.fill(record.value)
+    if not value or (record.name and not label):
+        return []
+    name = f"{label}.{domain}".lower() if label else domain
+    return [_Claim(name, record.type, value, party.profile.title, party.place)]
 
 
 def _exchangers(domain: str, parties: Sequence[Party], ours: Sequence[_Claim]) -> List[Clash]:

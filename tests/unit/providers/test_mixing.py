@@ -307,3 +307,20 @@ def test_return_paths_have_one_owner() -> None:
     # Tokens of several stand side by side.
     one, two = (profile(n, verification=(RecordTemplate("", "TXT", f"{n}=token"),)) for n in ("one", "two"))
     assert codes(party(one), party(two)) == []
+
+
+def test_mail_programs_are_led_to_whoever_takes_the_mail() -> None:
+    one, two = (
+        profile(n, client_names=(RecordTemplate("autoconfig", "CNAME", f"{n}.example"),)) for n in ("one", "two")
+    )
+
+    def led(*parties: mixing.Party) -> list[str]:
+        return [record.value for _party, record in mixing.records_of(parties)]
+
+    assert (
+        led(party(one, takes_mail=True), party(two)) == led(party(two), party(one, takes_mail=True)) == ["one.example"]
+    )
+    assert codes(party(one, takes_mail=True), party(two)) == []
+    # Where whoever takes it has no such names, those of a sender do; two senders would have to agree.
+    assert led(party(HEAVY, takes_mail=True), party(two)) == ["two.example"]
+    assert codes(party(one), party(two)) == [("MS-PRO-024", "C8")]
