@@ -218,3 +218,16 @@ def test_the_evaluator_counts_the_same_for_a_sender_nothing_matches(terms: list[
             assert seen.voids <= found.voids or ":" in address
         else:
             assert found.lookups > spf.MAX_LOOKUPS or seen.voids > spf.MAX_VOID
+
+
+def test_a_term_says_which_addresses_stand_for_it() -> None:
+    own = [("mail.example.com", "A", "198.18.1.10"), ("mail.example.com", "AAAA", "2001:2:1::10")]
+    found = cost("v=spf1 a:mail.example.com/24//64 -a:mail.example.com include:a.example.net mx:example.net -all", own)
+    assert [p.addresses for p in found.parts] == [
+        ("ip4:198.18.1.0/24", "ip6:2001:2:1::/64"),
+        ("-ip4:198.18.1.10", "-ip6:2001:2:1::10"),
+        (),
+        ("ip4:198.18.7.1", "ip6:2001:2::7", "ip4:198.18.7.4"),
+    ]
+    # Where not all of them are known, none is said.
+    assert cost(f"v=spf1 a:{BROKEN} -all").parts[0].addresses == ()
