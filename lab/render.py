@@ -35,7 +35,7 @@ MANNERS = {"gmail.com": "authenticated", "163.com": "lenient"}
 #: The domain whose mailboxes are at Tencent Exmail, the mailbox, its other names, and what a token for the zone may do.
 HOSTED_ZONE, HOSTED_MAILBOX = "example.cn", "you@example.cn"
 HOSTED_ALIASES = ("postmaster", "abuse", "dmarc")
-HOSTED_SCOPES = ("Zone:Read", "DNS:Edit")
+HOSTED_SCOPES = ("Zone:Read", "DNS:Edit", "Email Sending:Edit")
 #: The zone that is served by Email Routing, and what a token for that has to allow.
 ROUTED_ZONE = "example.me"
 ROUTING_SCOPES = (

@@ -103,9 +103,17 @@ def _sending(plan: dict[str, Any], domain: dict[str, Any]) -> list[dict[str, Any
 
 
 def _sending_allow(domains: list[dict[str, Any]]) -> list[str]:
-    """The service writes p=reject. Where that is what everybody wants, it may meet our own record with the same policy."""
+    """The service writes p=reject where nothing stands, and was seen to keep what does.
+
+    It may meet our own record where its own would hurt nobody: all senders allow reject, and the domain's owner is past
+    looking on (p=none).
+    """
     mine = [d for d in domains if any(s["provider"] == SENDING for s in d["senders"])]
-    return ["dmarc"] if mine and all(d["dmarc"]["policy"] == "reject" for d in mine) else []
+    return ["dmarc"] if mine and all(_would_bear_reject(d) for d in mine) else []
+
+
+def _would_bear_reject(domain: dict[str, Any]) -> bool:
+    return domain["dmarc"]["policy"] != "none" and all(s["max_policy"] == "reject" for s in domain["senders"])
 
 
 def routing_inventory(mail_domains: list[dict[str, Any]], zones: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -47,7 +47,16 @@ def zone_id() -> str:
 
 
 def records() -> list[dict[str, Any]]:
-    """Every record of the zone, as the API shows it."""
+    """Every record of the zone but those that Cloudflare keeps itself, as the API shows it."""
+    return [r for r in _everything() if not r["meta"].get("read_only")]
+
+
+def kept() -> set[tuple[str, str]]:
+    """Name and type of the records that Cloudflare keeps itself, for a product of its own."""
+    return {(r["name"], r["type"]) for r in _everything() if r["meta"].get("read_only")}
+
+
+def _everything() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = api("GET", f"zones/{zone_id()}/dns_records?per_page=100")["result"]
     return found
 
@@ -58,12 +67,10 @@ def add(**record: Any) -> None:
 
 
 def reset() -> None:
-    """Empty the zone."""
+    """Empty the zone but for what goes with a product of Cloudflare's."""
     here = zone_id()
     for record in records():
-        # What a product of Cloudflare's keeps goes with that product.
-        if not record["meta"].get("read_only"):
-            api("DELETE", f"zones/{here}/dns_records/{record['id']}")
+        api("DELETE", f"zones/{here}/dns_records/{record['id']}")
     faults.flush(ZONE)
 
 

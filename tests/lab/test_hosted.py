@@ -54,6 +54,9 @@ def test_the_zone_holds_what_the_inventory_means_and_nothing_is_proxied() -> Non
         (WEBMAIL, "CNAME", None, "exmail.qq.com"),
     }
     assert not any(r["proxied"] for r in found), found
+    # Of the further sender at Cloudflare, which has let our DMARC policy stand.
+    bounces = f"cf-bounce.{ZONE}"
+    assert here.kept() == {(bounces, "MX"), (bounces, "TXT"), (f"cf-bounce._domainkey.{ZONE}", "TXT")}
 
 
 def _plain(record: dict[str, Any]) -> str:
