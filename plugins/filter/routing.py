@@ -103,7 +103,7 @@ def _sending(plan: dict[str, Any], domain: dict[str, Any]) -> list[dict[str, Any
 
 
 def _sending_allow(domains: list[dict[str, Any]]) -> list[str]:
-    """The service writes p=reject where nothing stands, and was seen to keep what does.
+    """The service writes p=reject where nothing stands; whether it replaces what does is not documented.
 
     It may meet our own record where its own would hurt nobody: all senders allow reject, and the domain's owner is past
     looking on (p=none).
@@ -140,7 +140,7 @@ def routing_part(plan: dict[str, Any]) -> dict[str, Any]:
     zones = [
         z for z in plan["zones"] if z["name"] not in homes and any(z["name"] == d["zone"] for d in plan["routing"])
     ]
-    return {**plan, "domains": [], "homes": [], "edges": [], "ptr": [], "zones": zones}
+    return {**plan, "domains": [], "hosted": [], "homes": [], "edges": [], "ptr": [], "zones": zones}
 
 
 def delegation_wanted(zones: list[dict[str, Any]], plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def play(playbook: str, *extra: str, inventories: tuple[str, ...] = ("inventory/
     command = ["ip", "netns", "exec", CONTROLLER.namespace, program, *chosen, playbook, *extra]
     # Whoever runs the tests may want colours; what is read here must have none.
     env = {**controller_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    ended = subprocess.run(command, env=env, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=400)
+    ended = subprocess.run(command, env=env, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=600)
     return ended.returncode, ended.stdout + ended.stderr
 
 

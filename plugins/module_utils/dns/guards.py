@@ -32,6 +32,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.phases import
 TXT_MAX = 2048  #: bytes of one TXT record
 TXT_SUM_MAX = 8192  #: bytes of all TXT records of one name
 TTL_RANGE = (30, 86400)  #: 30 on the provider's largest plan, 60 elsewhere; 1 stands for automatic
+OWN_KEYS = ("dkim-r", "dkim-e")  #: roles of keys that are made here; all others are their senders'
+THEIR_RSA_BITS = 1024  #: what receivers still verify (RFC 8301 §3.2); some providers make no longer ones
 ADDRESS_LIKE = ("A", "AAAA", "CNAME")
 #: The percentage of max_delete_percent is looked at from this many owned records on.
 PERCENT_FROM = 10
@@ -166,9 +168,16 @@ def _check_txt(found: Collector, want: Want, options: Options) -> None:
     if kind == "spf":
         check_spf(found, want.name, want.content)
     elif kind == "dkim":
-        problem = dkim_problem(want.content, options.dkim_min_rsa_bits)
+        theirs = want.role.startswith("dkim-") and want.role not in OWN_KEYS
+        least = min(THEIR_RSA_BITS, options.dkim_min_rsa_bits) if theirs else options.dkim_min_rsa_bits
+        problem = dkim_problem(want.content, least)
         if problem:
-            fix = "Read the public key from the private one again and publish it whole."
+            again = (
+                "Copy the value from the provider's console again"
+                if theirs
+                else "Read the public key from the private one again"
+            )
+            fix = f"{again} and publish it whole."
             found.guard("dkim_key", "TXT", want.name, problem, fix)
 
 

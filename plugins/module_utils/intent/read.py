@@ -184,7 +184,7 @@ def _domain(
     also = tuple(values["also_send_via"])
     if inbound is not None:
         inbound = dataclasses.replace(inbound, inputs=tuple({**inputs, **dict(inbound.inputs)}.items()))
-        outbound, also = senders.with_inputs(inbound, outbound, also)
+        inbound, outbound, also = senders.with_inputs(inbound, outbound, also, path, entry, reading)
     elsewhere = inbound is not None and inbound.provider != model.OWN
     return model.Domain(
         name=name,
@@ -317,16 +317,17 @@ def _one_tunnel(intent: model.Intent, reading: Reading) -> None:
     served: Dict[str, str] = {}
     tunnels = {d.inbound.host: d.inbound.edge[0] for d in intent.domains if d.inbound and d.inbound.edge}
     for index, domain in enumerate(intent.domains):
-        if domain.inbound is None or domain.outbound is None:
+        if domain.inbound is None or (domain.outbound is None and domain.submission is None):
             continue
         path, edges, home = f"mail_domains[{index}]", domain.inbound.edge, domain.inbound.host
+        leaves = domain.outbound.egress if domain.outbound else ""
         if domain.submission:
             edges, home = tuple(e for e in (domain.submission.egress,) if e), domain.submission.host
             other = tunnels.setdefault(home, edges[0]) if home and edges else ""
             if other and other != edges[0]:
                 fix = f"let {domain.name} be sent through {other}"
                 reading.note("MS-INT-010", path, None, f"two edges for {home} are not built yet", fix)
-        if len(edges) > 1 or (edges and domain.outbound.egress and domain.outbound.egress != edges[0]):
+        if len(edges) > 1 or (edges and leaves and leaves != edges[0]):
             fix = "use one edge for both directions in this release"
             reading.note("MS-INT-010", path, None, "several edges for one domain are not built yet", fix)
         for edge in edges:

@@ -14,10 +14,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.names impor
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Reading
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import MAILBOX_WORDS, SUBMISSION_WORDS
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile, filled
 
 #: The API with which the service's zones are kept; it routes mail of those only.
 SERVED_BY = "cloudflare"
 _PATTERN = re.compile(r"[.*?]")
+_PLACEHOLDER = re.compile(r"\{[a-z_0-9]+\}")
 
 
 def complete_addresses(inbound: model.Inbound, domain: str) -> model.Inbound:
@@ -169,8 +171,16 @@ def leaving_patterns(intent: model.Intent, domain: model.Domain) -> Tuple[str, .
     out: List[str] = []
     for word in domain.inbound.leaving:
         profile = intent.profile(word)
-        out += [m.host for m in profile.mx] if profile else [word.rstrip(".").lower()]
+        out += exchanger_patterns(domain, profile) if profile else [word.rstrip(".").lower()]
     return tuple(dict.fromkeys(out))
+
+
+def exchanger_patterns(domain: model.Domain, profile: Profile) -> List[str]:
+    """The exchangers of a provider, as host patterns: what only the user knows may be anything, but not the whole name."""
+    known = {"domain": domain.name, "dashes": domain.name.replace(".", "-")}
+    known.update({i.name: i.default for i in profile.inputs if i.default})
+    found = [_PLACEHOLDER.sub("*", filled(m.host, known)) for m in profile.mx]
+    return [pattern.lower() for pattern in found if pattern.strip("*.")]
 
 
 def _limits(intent: model.Intent, routed: List[model.Domain], written: Written, reading: Reading) -> None:

@@ -30,16 +30,30 @@ def complete_addresses(sender: model.Outbound, domain: str) -> model.Outbound:
 
 
 def with_inputs(
-    inbound: model.Inbound, outbound: Optional[model.Outbound], also: Sequence[model.Outbound]
-) -> Tuple[Optional[model.Outbound], Tuple[model.Outbound, ...]]:
-    """The senders, knowing what was told of the same provider where it takes the mail."""
+    inbound: model.Inbound,
+    outbound: Optional[model.Outbound],
+    also: Sequence[model.Outbound],
+    path: str,
+    raw: object,
+    reading: Reading,
+) -> Tuple[model.Inbound, Optional[model.Outbound], Tuple[model.Outbound, ...]]:
+    """Both sides, knowing what was told of the same provider at either. path: of the domain; raw: the domain as written."""
+    told = dict(inbound.inputs)
+    mine = [s for s in (outbound, *also) if s and s.provider == inbound.provider]
+    for name, value in [pair for sender in mine for pair in sender.inputs]:
+        if told.setdefault(name, value) != value:
+            what = f"{inbound.provider} is told two values of '{name}'"
+            reading.note("MS-INT-043", path, raw, what, "a domain has one at each provider: keep the right one")
+    known = tuple(told.items())
 
-    def told(sender: Optional[model.Outbound]) -> Optional[model.Outbound]:
-        if sender is None or sender.provider != inbound.provider:
-            return sender
-        return dataclasses.replace(sender, inputs=tuple({**dict(inbound.inputs), **dict(sender.inputs)}.items()))
+    def knowing(sender: model.Outbound) -> model.Outbound:
+        return dataclasses.replace(sender, inputs=known) if sender.provider == inbound.provider else sender
 
-    return told(outbound), tuple(s for s in map(told, also) if s)
+    return (
+        dataclasses.replace(inbound, inputs=known),
+        knowing(outbound) if outbound else None,
+        tuple(knowing(s) for s in also if s),
+    )
 
 
 def check(intent: model.Intent, written: Written, reading: Reading) -> None:
@@ -53,6 +67,7 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
             _inputs(domain, sender.inputs, profile, place, written, reading)
         _takers_inputs(intent, domain, [p.id for _s, p in found], written, reading)
         profiles = [profile for _sender, profile in found]
+        _set_up(intent, domain, profiles, written, reading)
         _policy(intent, domain, profiles, written, reading)
         _alignment(domain, profiles, written, reading)
         _exclusion(domain, profiles, written, reading)
@@ -114,6 +129,22 @@ def _submission(intent: model.Intent, domain: model.Domain, written: Written, re
             what = f"nobody gets the mail of {address}, so answers and bounces would be lost"
             fix = "add it to inbound.addresses with a destination that you read"
             reading.note("MS-INT-040", place, written.at(place), what, fix)
+
+
+def _set_up(
+    intent: model.Intent, domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading
+) -> None:
+    """Senders that are set up from here, over the API of the zone's host."""
+    for profile in (p for p in profiles if p.coexist.managed_by_api):
+        place, at = domain.path, written.at(domain.path)
+        if not domain.elsewhere:
+            what = f"{profile.id} for a domain whose mail {model.OWN} takes is not built yet"
+            reading.note("MS-INT-010", place, at, what, "leave it out in this release")
+        elif intent.operator.dns and intent.dns_of(domain.zone).provider != routing.SERVED_BY:
+            what = f"the zone {domain.zone} is not at {routing.SERVED_BY}, where {profile.id} is set up"
+            reading.note(
+                "MS-INT-039", place, at, what, f"move the zone to {routing.SERVED_BY}, or choose another sender"
+            )
 
 
 def _account(sender: model.Outbound, place: str, written: Written, reading: Reading) -> None:

@@ -13,7 +13,7 @@ from typing import Dict, List, Sequence, Tuple, Union
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of, taker_of
 from ansible_collections.mailstead.stack.plugins.module_utils.plan import hosted, records, routing
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import (
     explain,
@@ -64,7 +64,7 @@ CHALLENGE_PORT = 80
 
 def build_plan(intent: intent_model.Intent) -> MailPlan:
     """What to build, publish and check for an intent that :func:`read_intent` accepted."""
-    present = [d for d in intent.domains if d.state == "present" and d.inbound and d.outbound]
+    present = [d for d in intent.domains if d.state == "present" and d.inbound and (d.outbound or d.submission)]
     found = [
         _submission(intent, d) if d.submission else _domain(intent, d)
         for d in present
@@ -275,10 +275,12 @@ def _zones(
         egress = next(e for e in edges if e.host == domain.egress)
         declared = next(d for d in intent.domains if d.name == domain.name)
         if domain.takes_mail:
-            more = routing.provider_records(declared, senders_of(intent, declared))
+            # Mail programs are led to our own server, whoever else sends.
+            more = routing.provider_records(declared, senders_of(intent, declared), lead=False)
             of_it = [*records.of_domain(domain, egress, routing.spf(intent, declared, egress)), *more]
         else:
-            of_it = records.of_submission(domain, egress)
+            leads = any(p.profile.client_names for p in taker_of(intent, declared))
+            of_it = records.of_submission(domain, egress, lead=not leads)
         wanted.setdefault(domain.zone, []).extend(of_it)
     for one in elsewhere:
         own = next((d for d in domains if d.name == one.name), None)

@@ -180,15 +180,16 @@ def spf_addresses(egress: EdgePlan) -> List[str]:
     return [f"ip4:{egress.ipv4}", *([f"ip6:{egress.ipv6}"] if egress.ipv6 else [])]
 
 
-def of_submission(domain: DomainPlan, egress: EdgePlan) -> List[Record]:
+def of_submission(domain: DomainPlan, egress: EdgePlan, lead: bool = True) -> List[Record]:
     """Records of a domain that is only sent from home: its keys, and where mail programs hand in mail.
 
+    lead: false where whoever takes the mail has names for mail programs; two would be asked in turn.
     SPF and the policies are with those of its inbound side.
     """
     why = "where mail in this name is handed in (RFC 6186); it is read elsewhere"
     name = f"_submissions._tcp.{domain.name}"
     place = Record(domain.zone, name, "SRV", f"0 1 465 {egress.mail_name}", TTL, "delivery", "autoconfig", why)
-    return [*(_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms), place]
+    return [*(_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms), *([place] if lead else [])]
 
 
 def _dkim(domain: DomainPlan, algorithm: str) -> Record:

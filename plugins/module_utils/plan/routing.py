@@ -189,7 +189,8 @@ def spf(intent: intent_model.Intent, domain: intent_model.Domain, egress: Option
     egress: the edge from which our own server sends.
     """
     own = records.spf_addresses(egress) if egress else []
-    forwarding = taker_of(intent, domain) if domain.routed else ()
+    # What it forwards bears an envelope sender of the domain.
+    forwarding = tuple(p for p in taker_of(intent, domain) if "forwarder" in p.profile.roles)
     return mixing.spf(own, (*forwarding, *senders_of(intent, domain)), own=egress.host if egress else mixing.OURSELVES)
 
 
@@ -199,8 +200,11 @@ def spf_why(composed: Composed) -> str:
     return f"mail leaves through {', '.join(who)}" if who else "no sender needs to be listed"
 
 
-def provider_records(domain: intent_model.Domain, found: Sequence[Party]) -> List[Record]:
-    """Keys, verification and other records that profiles ask for. What an input is missing for is left out."""
+def provider_records(domain: intent_model.Domain, found: Sequence[Party], lead: bool = True) -> List[Record]:
+    """Keys, verification and other records that profiles ask for. What an input is missing for is left out.
+
+    lead: whether mail programs may be led to one of them.
+    """
     out: List[Record] = []
     for party in found:
         profile = party.profile
@@ -208,7 +212,7 @@ def provider_records(domain: intent_model.Domain, found: Sequence[Party]) -> Lis
             name, kind = f"{key.selector}._domainkey", "CNAME" if key.kind == "cname" else "TXT"
             why = f"{profile.title} signs with this key"
             out += _filled(domain, (name, kind, key.value), party, "keys", f"dkim-{profile.id}", why)
-    for party, one in mixing.records_of(found):
+    for party, one in mixing.records_of(found, lead):
         why = f"asked for by {party.profile.title}"
         out += _filled(domain, (one.name, one.type, one.value), party, "policy", party.profile.id, why)
     return out

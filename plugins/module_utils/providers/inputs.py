@@ -126,6 +126,10 @@ def _wrong(one: Input, value: str) -> str:
 
 def _wrong_key(record: str) -> str:
     what = dkim_problem(record, MIN_RSA_BITS)
+    names = [name for name, _value in tags(record)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        return f"it has {twice[0]}= more than once, which makes it no record (RFC 6376 §3.2): was it pasted twice?"
     key = dict(tags(record)).get("p")
     if key is None:
         return "it is no DKIM record: it has no p= tag"

@@ -106,15 +106,15 @@ class Clash:
     fix: str
 
 
-def records_of(parties: Sequence[Party]) -> Tuple[Tuple[Party, RecordTemplate], ...]:
-    """What the parties need beside MX, SPF, keys and policies.
+def records_of(parties: Sequence[Party], lead: bool = True) -> Tuple[Tuple[Party, RecordTemplate], ...]:
+    """What the parties need beside MX, SPF, keys and policies. lead: whether mail programs may be led to any of them.
 
     Mail programs are led to whoever takes the mail where it has names for them, and to senders only where it has none.
     """
     leads = [p for p in parties if p.takes_mail and p.profile.client_names] or parties
     out: List[Tuple[Party, RecordTemplate]] = []
     for party in parties:
-        names = party.profile.client_names if party in leads else ()
+        names = party.profile.client_names if lead and party in leads else ()
         out += [(party, r) for r in party.profile.return_path + party.profile.verification + names]
     return tuple(out)
 

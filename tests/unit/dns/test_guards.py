@@ -56,6 +56,16 @@ def test_a_dkim_record_must_hold_a_key(value: Any, good: bool) -> None:
     assert codes(found) == ([] if good else ["MS-DNS-016"])
 
 
+@pytest.mark.parametrize(("role", "bits", "good"), [
+    ("dkim-r", 2048, True), ("dkim-tencent_exmail", 1024, True), ("dkim-r", 1024, False),
+])  # fmt: skip
+def test_a_providers_key_may_be_as_short_as_receivers_verify(role: str, bits: int, good: bool) -> None:
+    """Its owner cannot make it longer; the checks warn below 2048 bits."""
+    key = rsa_key(bits)
+    found = diff([want(SELECTOR, "TXT", f"v=DKIM1; k=rsa; p={key}", phase="keys", role=role)], [])
+    assert codes(found) == ([] if good else ["MS-DNS-016"])
+
+
 @pytest.mark.parametrize(
     ("guard", "wants", "have"),
     [

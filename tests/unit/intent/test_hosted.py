@@ -99,3 +99,37 @@ def test_what_only_some_providers_have() -> None:
     (problem,) = problems({**DOMAIN_B, "webmail": "mail"})
     assert (problem.code, problem.where) == ("MS-INT-032", "mail_domains[0].webmail")
     assert [p.code for p in problems({**DOMAIN_A, "inputs": INPUTS}, hosts=HOSTS)] == ["MS-INT-032"]
+
+
+# -- told at either side -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["inbound", "outbound", "also_send_via"])
+def test_what_a_provider_is_told_counts_on_both_sides(side: str) -> None:
+    declared: dict[str, Any] = {**BARE, "inbound": {"provider": "tencent_exmail"}}
+    told = {"provider": "tencent_exmail", "inputs": INPUTS}
+    domain = read({**declared, side: [told] if side == "also_send_via" else told})
+    assert domain.inbound is not None and domain.outbound is not None
+    assert dict(domain.inbound.inputs) == dict(domain.outbound.inputs) == INPUTS
+
+
+def test_two_values_of_one_input_are_a_mistake() -> None:
+    again = {"provider": "tencent_exmail", "inputs": {**INPUTS, "dkim_selector": "other"}}
+    found = problems({**DOMAIN_C, "also_send_via": [again]})
+    assert [(p.code, p.where) for p in found] == [("MS-INT-043", "mail_domains[0]")]
+    assert "two values of 'dkim_selector'" in found[0].what
+
+
+def test_a_key_that_was_pasted_twice_is_refused() -> None:
+    twice = {**INPUTS, "dkim_value": DKIM_VALUE + DKIM_VALUE}
+    (problem,) = problems({**DOMAIN_C, "inputs": twice})
+    assert problem.code == "MS-INT-043" and "more than once" in problem.what
+
+
+def test_senders_that_are_set_up_over_the_api_are_not_promised_elsewhere() -> None:
+    own = {**DOMAIN_A, "also_send_via": ["cloudflare_email_sending"]}
+    assert "MS-INT-010" in [p.code for p in problems(own, hosts=HOSTS)]
+    kept = {"provider": "rfc2136", "server": "ns.example.net", "key_name": "k", "secret": "s"}
+    with pytest.raises(MailsteadError) as caught:
+        read_intent(raw([DOMAIN_C], operator={**OPERATOR, "dns": kept}, hosts={}), profiles=profiles())
+    assert [p.code for p in caught.value.problems] == ["MS-INT-039"]

@@ -108,6 +108,14 @@ def test_what_an_old_providers_name_stands_for() -> None:
     assert patterns[:2] == ("mx0?.mail.icloud.com", "aspmx.l.google.com") and len(patterns) == 6
 
 
+def test_exchangers_that_only_their_tenant_knows_are_patterns_but_never_all_names() -> None:
+    for profile in (p for p in profiles() if p.takes_mail):
+        intent = intent_b(**inbound(leaving=[profile.id]))
+        patterns = leaving_patterns(intent, intent.domains[0])
+        assert patterns, profile.id
+        assert all("{" not in one and one.strip("*.?").count(".") >= 1 for one in patterns), (profile.id, patterns)
+
+
 def test_nobody_has_to_send() -> None:
     domain = {k: v for k, v in DOMAIN_B.items() if k != "outbound"}
     assert read_intent(raw([domain], hosts={}), profiles=profiles()).domains[0].senders == ()

@@ -23,7 +23,7 @@ OWN = {**DOMAIN_C, "also_send_via": ["stalwart", "cloudflare_email_sending"], "a
 
 def plan(*domains: dict[str, Any]) -> MailPlan:
     """Without hosts where no domain needs one."""
-    hosts: dict[str, Any] | None = None if DOMAIN_A in domains else {}
+    hosts: dict[str, Any] | None = None if any(d["name"] == DOMAIN_A["name"] for d in domains) else {}
     return build_plan(read_intent(raw(list(domains), hosts=hosts), profiles=profiles()))
 
 
@@ -112,3 +112,34 @@ def test_a_plan_needs_the_profile() -> None:
     with pytest.raises(MailsteadError) as caught:
         build_plan(type(intent)(**{**vars(intent), "profiles": ()}))
     assert [p.code for p in caught.value.problems] == ["MS-PLAN-005"]
+
+
+# -- mail programs are led to one place ----------------------------------------------------------------------------------
+
+
+def names(of: MailPlan, zone: str) -> list[tuple[str, str]]:
+    return [(r.name, r.type) for z in of.zones if z.name == zone for r in z.records if r.type in ("SRV", "CNAME")]
+
+
+@pytest.mark.parametrize("sender", [p.id for p in profiles() if p.sends and p.client_names])
+def test_our_own_server_is_where_its_users_are_led_whoever_else_sends(sender: str) -> None:
+    profile = next(p for p in profiles() if p.id == sender)
+    values = {i.name: FITTING[i.name] for i in profile.inputs if i.required and i.name in FITTING}
+    assert set(values) == {i.name for i in profile.inputs if i.required}, "name a fitting value in FITTING"
+    told = {"inputs": values} if values else {}
+    of = plan({**DOMAIN_A, "dmarc": {"policy": "auto", "adkim": "r"}, "also_send_via": [{"provider": sender, **told}]})
+    alone = plan(DOMAIN_A)
+    theirs = {f"{r.name}.example.com" for r in (*profile.return_path, *profile.verification)}
+    led = [one for one in names(of, "example.com") if "._domainkey." not in one[0] and one[0] not in theirs]
+    assert led == names(alone, "example.com")
+
+
+#: Values of inputs that profiles require, for planning only.
+FITTING = {"dkim_value": DKIM_VALUE, "dkim_selector": "sel1", "region": "com", "tld": "com", "verification": "abc123"}
+
+
+def test_a_taker_that_leads_mail_programs_leads_them_alone() -> None:
+    fastmail = {"name": "example.cn", "provider": "fastmail", "also_send_via": ["stalwart"], "accounts": ["app"]}
+    found = [(r.name, r.content) for z in plan(DOMAIN_A, fastmail).zones for r in z.records if r.zone == "example.cn"]
+    handing_in = [content for name, content in found if name.startswith("_submission")]
+    assert handing_in and all("fastmail.com" in content or content == "0 0 0 ." for content in handing_in)

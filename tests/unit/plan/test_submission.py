@@ -196,3 +196,10 @@ def test_the_plan_for_people(both: MailPlan) -> None:
     ):
         assert line in shown, line
     assert "SMTP server: mail.example.com, port 465" in " ".join(shown.split())
+
+
+def test_our_own_server_may_be_the_only_sender_and_stand_among_the_further_ones() -> None:
+    bare = {k: v for k, v in DOMAIN_SENT.items() if k != "outbound"}
+    of = plan(DOMAIN_A, {**bare, "also_send_via": ["stalwart"]})
+    assert [d.name for d in of.domains] == ["example.com", "example.me"]
+    assert table(of)["example.me", "TXT"] == [SPF]

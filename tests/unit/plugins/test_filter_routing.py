@@ -116,6 +116,11 @@ def test_the_part_that_needs_no_host() -> None:
     assert {d["name"] for d in filters.routing_hosts(both())[0]["switch"]} == {ME, "lists.example.com"}
 
 
+def test_the_part_without_hosts_sets_up_no_sender_whose_policy_it_does_not_publish() -> None:
+    plan: dict[str, Any] = to_data(build_plan(read_intent(raw([DOMAIN_B, DOMAIN_C], hosts={}), profiles=profiles())))
+    assert len(filters.sending_hosts(plan)) == 1 and filters.sending_hosts(filters.routing_part(plan)) == []
+
+
 def test_plans_without_routing_ask_for_nothing() -> None:
     plan: dict[str, Any] = to_data(build_plan(read_intent(raw())))
     assert filters.routing_hosts(plan) == [] and filters.routing_part(plan)["zones"] == []
