@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from pathlib import Path
 
 import pytest
 
-from lab import engine, faults, netns
+from lab import engine, faults
 from lab.names import BULK_SELECTOR
-from lab.topology import CONTROLLER, EXMAIL_EXCHANGES, host
+from lab.topology import EXMAIL_EXCHANGES, host
 from tests.lab import hosted_world as here
 from tests.lab import routing_world as world
 from tests.lab.hosted_world import CANARY, MAILBOX, SELECTOR, ZONE
-from tests.lab.test_mail import NAME, USER, Submission
-from tests.lab.test_submission import password
+from tests.lab.test_mail import USER
+from tests.lab.test_submission import submit
 
 pytestmark = pytest.mark.lab
 
@@ -44,19 +43,6 @@ def served() -> None:
     if client is None or not client.containers.list(filters={"name": host("home").container}):
         pytest.fail("the lab does not run (python -m lab up)")
     play("site.yml")
-
-
-def submit(user: str, recipient: str) -> str:
-    """Send one message through our own server; the token in its subject."""
-    token = uuid.uuid4().hex
-
-    def inside() -> None:
-        with Submission(NAME, 465, timeout=30) as server:
-            server.login(user, password(user))
-            server.sendmail(user, [recipient], world.message(user, recipient, token))
-
-    netns.call(CONTROLLER.namespace, inside)
-    return token
 
 
 def test_a_further_run_changes_nothing_and_every_check_passes(tmp_path: Path) -> None:

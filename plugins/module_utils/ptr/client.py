@@ -10,6 +10,7 @@ UnclearError: the caller has to read the state again before it goes on.
 
 from __future__ import annotations
 
+import abc
 import json
 import random
 import re
@@ -56,7 +57,7 @@ class UnclearError(Exception):
     """A change whose outcome is not known."""
 
 
-class Api:
+class Api(abc.ABC):
     """A vendor's dialect: JSON and a bearer token, unless a vendor overrides that.
 
     title: as people call the vendor; status_page: where it tells of troubles; credential_fix and scope_fix: what to do about a
@@ -85,9 +86,9 @@ class Api:
         """The body of an answer; None for an empty one. Raises ValueError when it is not of the documented kind."""
         return json.loads(answer.body) if answer.body.strip() else None
 
+    @abc.abstractmethod
     def refusal(self, status: int, body: Any) -> Optional[Refusal]:
         """What a body says that came with a status of 400 or more; None when it is not the API's."""
-        raise NotImplementedError  # pragma: no cover - every vendor has its own
 
     def limited(self, answer: Answer) -> bool:
         """Whether the request was not processed because there were too many."""
