@@ -278,6 +278,137 @@ class HomePlan:
 
 
 @dataclass(frozen=True)
+class SmarthostPlan:
+    """A server that takes our mail and delivers it. id: its name among those of one service, such as ``1-smtp2go``.
+
+    provider: a profile's id, or ``edge`` for one of our own edges (then host is the tunnel client's address). tls: implicit,
+    starttls, or none within our own tunnel. username: empty without a login. secret: reference. max_size: bytes a message may
+    have there; messages_per_day: its quota; both 0 when unknown.
+    """
+
+    id: str
+    provider: str
+    title: str
+    host: str
+    port: int
+    tls: str
+    username: str
+    secret: str
+    edge: str = ""
+    max_size: int = 0
+    messages_per_day: int = 0
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    """An application that may send. login: its user name, complete. secret: reference to its password.
+
+    senders: patterns of complete addresses, lower case; ``*@ci.example.com`` stands for every address of exactly that domain.
+    smarthosts: ids, in the order in which they are tried. rate: messages in per seconds, 0 for no limit. max_size: bytes.
+    return_path: the envelope sender that mail leaves with, where it is not the application's own; bounces go there.
+    """
+
+    name: str
+    login: str
+    secret: str
+    senders: Tuple[str, ...]
+    smarthosts: Tuple[str, ...]
+    rate: int = 0
+    per: int = 3600
+    max_size: int = 0
+    return_path: str = ""
+
+    @property
+    def domains(self) -> Tuple[str, ...]:
+        """Domains in whose names it sends, sorted."""
+        return tuple(sorted({s.rpartition("@")[2] for s in self.senders}))
+
+
+@dataclass(frozen=True)
+class IngressRule:
+    """What a tunnel does with requests for a host name; the last rule has none and stands for the rest.
+
+    service: ``tcp://address:port``, ``http://…`` or ``http_status:404``.
+    """
+
+    hostname: str
+    service: str
+
+
+@dataclass(frozen=True)
+class TunnelPlan:
+    """A Cloudflare Tunnel in front of a service. management: remote (configured over the API) or local (by a file).
+
+    service_tokens: names of the Access service tokens that may pass; each lives for duration (seconds, 0 for ever) and gets a
+    new secret after rotate_after seconds (0: never by itself), the old one staying good for overlap seconds. account_id and
+    token (reference to an API token) may be empty: the zone's own are used then.
+    """
+
+    name: str
+    management: str
+    hostname: str
+    zone: str
+    ingress: Tuple[IngressRule, ...]
+    service_tokens: Tuple[str, ...]
+    duration: int = 0
+    rotate_after: int = 0
+    overlap: int = 0
+    account_id: str = ""
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class ClientPlan:
+    """An application host that reaches a service through its tunnel. token: name of its service token.
+
+    port: where the client listens on the host's loopback address, one for each service.
+    """
+
+    host: str
+    token: str
+    port: int
+
+
+@dataclass(frozen=True)
+class SubmissionPlan:
+    """A service through which applications send: a mail server without MX and mailboxes. host: inventory host that runs it.
+
+    state: present or absent. server_name: the name in its certificate, under which applications reach it, on the LAN as
+    through a tunnel. lan_address: address that is published for that name, or empty. login_domain: what the user names of
+    applications end in; no mail goes there. domains: those it signs and sends for. webhook: URL that is told of failed
+    deliveries, webhook_secret the reference to the key that signs such calls. probe: the login that checks use; it may send as
+    probe_sender only. The network is that of :class:`HomePlan`; tunnel_address is that of the tunnel's connector.
+    """
+
+    name: str
+    host: str
+    state: str
+    server_name: str
+    zone: str
+    lan_address: str
+    login_domain: str
+    domains: Tuple[str, ...]
+    dkim: Tuple[Tuple[str, DkimPlan], ...]
+    applications: Tuple[ApplicationPlan, ...]
+    smarthosts: Tuple[SmarthostPlan, ...]
+    max_size: int
+    webhook: str
+    webhook_secret: str
+    tunnel: Optional[TunnelPlan]
+    clients: Tuple[ClientPlan, ...]
+    listeners: Tuple[Listener, ...]
+    subnet: str
+    gateway: str
+    tunnel_address: str
+    server_address: str
+    relay_port: int
+    acme_directory: str
+    acme_email: str
+    probe: Optional[ApplicationPlan] = None
+    probe_sender: str = ""
+
+
+@dataclass(frozen=True)
 class EdgePlan:
     """What runs on a public host. relay_name is Postfix's own name: it must differ from mail_name (RFC 5321 loop check)."""
 
@@ -341,6 +472,8 @@ class MailPlan:
     routing: Tuple[RoutingPlan, ...] = ()
     #: Domains whose mailboxes are at a provider; the same holds.
     hosted: Tuple[HostedPlan, ...] = ()
+    #: Services through which applications send.
+    submissions: Tuple[SubmissionPlan, ...] = ()
 
     @property
     def elsewhere(self) -> Tuple[Union[RoutingPlan, HostedPlan], ...]:
