@@ -29,9 +29,12 @@ class Secrets:
     cloudflare_token: str
     cloudflare_routing_token: str
     cloudflare_hosted_token: str
+    cloudflare_sender_token: str
     twin_control_token: str
     canary_password: str
     srs_secret: str
+    smarthost_cloudflare_password: str
+    smarthost_smtp2go_password: str
 
     def tsig(self) -> dict[str, str]:
         return {
