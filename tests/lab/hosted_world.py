@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import engine, faults, names, paths, render, secrets
-from lab.__main__ import controller_environment
-from lab.topology import CONTROLLER, EXMAIL_SENDER_LAST, POSTMARK_LAST, host
+from lab import engine, faults, names, render, secrets
+from lab.topology import EXMAIL_SENDER_LAST, POSTMARK_LAST, host
+from tests.lab import playbooks
 from tests.lab import routing_world as world
 from tests.lab.routing_world import Answer, Sender, Signer
 
+INVENTORY = "inventory/lab_hosted"
 ZONE, MAILBOX = render.HOSTED_ZONE, render.HOSTED_MAILBOX
 SELECTOR = names.HOSTED_SELECTOR
 #: Somebody at a provider that takes what comes, and somebody at one that asks who it is.
@@ -143,25 +143,12 @@ def quarantined(token: str) -> str:
     return ""
 
 
-def play(playbook: str, *extra: str, inventories: tuple[str, ...] = ("inventory/lab_hosted",)) -> tuple[int, str]:
-    """Run a playbook as the lab's controller: its exit status and what it printed."""
-    program = str(Path(sys.executable).parent / "ansible-playbook")
-    chosen = [word for inventory in inventories for word in ("-i", inventory)]
-    command = ["ip", "netns", "exec", CONTROLLER.namespace, program, *chosen, playbook, *extra]
-    # Whoever runs the tests may want colours; what is read here must have none.
-    env = {**controller_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    ended = subprocess.run(command, env=env, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=600)
-    return ended.returncode, ended.stdout + ended.stderr
+def play(playbook: str, *extra: str, inventories: tuple[str, ...] = (INVENTORY,)) -> tuple[int, str]:
+    return playbooks.play(playbook, *extra, inventories=inventories)
 
 
-def verify(directory: Path, inventories: tuple[str, ...] = ("inventory/lab_hosted",)) -> dict[str, Any]:
-    """The report of the product's own verify.yml. A failed check must fail the run, and nothing else may."""
-    code, shown = play("playbooks/verify.yml", "-e", f"verify_report_dir={directory}", inventories=inventories)
-    file = directory / "report.json"
-    assert file.exists(), shown[-4000:]
-    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert (code == 0) == (report["exit_code"] == 0), shown[-4000:]
-    return report
+def verify(directory: Path, inventories: tuple[str, ...] = (INVENTORY,)) -> dict[str, Any]:
+    return playbooks.verify(directory, inventories)
 
 
 if __name__ == "__main__":

@@ -11,34 +11,29 @@ from __future__ import annotations
 import json
 import re
 import smtplib
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
 from lab import engine, netns, paths
-from lab.__main__ import controller_environment
 from lab.topology import CONTROLLER, host
+from tests.lab import playbooks
 from tests.lab import routing_world as world
 from tests.lab.routing_world import MAILBOX, ZONE
 from tests.lab.test_mail import EDGE, NAME, USER, Submission
 
 pytestmark = pytest.mark.lab
 
-INVENTORIES = ["-i", "inventory/lab", "-i", "tests/lab/submission"]
+INVENTORIES = ("inventory/lab", "tests/lab/submission")
 SENDER, CANARY = f"hi@{ZONE}", "canary@strict.example.org"
 
 
 def play(playbook: str, *extra: str) -> str:
     """Run a playbook as the lab's controller, over both inventories; what it printed."""
-    program = str(Path(sys.executable).parent / "ansible-playbook")
-    command = ["ip", "netns", "exec", CONTROLLER.namespace, program, *INVENTORIES, playbook, *extra]
-    env = {**controller_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    ended = subprocess.run(command, env=env, cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=400)
-    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
-    return ended.stdout
+    code, shown = playbooks.play(playbook, *extra, inventories=INVENTORIES)
+    assert code == 0, shown[-6000:]
+    return shown
 
 
 @pytest.fixture(scope="module", autouse=True)
