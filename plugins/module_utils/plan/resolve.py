@@ -39,12 +39,15 @@ class RoutingFacts:
 @dataclass(frozen=True)
 class Facts:
     """What exists. dkim: dicts with domain, algorithm, selector, txt; spki: host name → SHA-256 of the key, hex;
-    signed: zones whose answers validate (DNSSEC); routing: routed domain → what its service tells."""
+    signed: zones whose answers validate (DNSSEC); routing: routed domain → what its service tells; tunnels and smarthosts:
+    service through which applications send → what its tunnel's provider, or the servers that take its mail, tell."""
 
     dkim: Tuple[Mapping[str, Any], ...] = ()
     spki: Mapping[str, str] = dataclasses.field(default_factory=dict)
     signed: Tuple[str, ...] = ()
     routing: Mapping[str, RoutingFacts] = dataclasses.field(default_factory=dict)
+    tunnels: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    smarthosts: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def phase_number(phase: str) -> int:
@@ -123,7 +126,17 @@ def facts_from(data: Mapping[str, Any]) -> Facts:
     spki: Dict[str, str] = {str(k): str(v).lower() for k, v in dict(data.get("spki") or {}).items()}
     dkim = tuple({str(k): v for k, v in dict(f).items()} for f in data.get("dkim") or ())
     routing = {str(k): _routing_from(dict(v)) for k, v in dict(data.get("routing") or {}).items()}
-    return Facts(dkim=dkim, spki=spki, signed=tuple(str(z) for z in data.get("signed") or ()), routing=routing)
+    services = {
+        k: {str(n): dict(v or {}) for n, v in dict(data.get(k) or {}).items()} for k in ("tunnels", "smarthosts")
+    }
+    return Facts(
+        dkim=dkim,
+        spki=spki,
+        signed=tuple(str(z) for z in data.get("signed") or ()),
+        routing=routing,
+        tunnels=services["tunnels"],
+        smarthosts=services["smarthosts"],
+    )
 
 
 def _routing_from(data: Mapping[str, Any]) -> RoutingFacts:
