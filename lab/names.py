@@ -23,6 +23,7 @@ from lab.topology import (
     REVERSE_SERVER,
     ROOT_SERVER,
     ROUTING_EXCHANGES,
+    SMARTHOSTS,
     TLD_SERVER,
     core6,
 )
@@ -132,6 +133,18 @@ ROUTING: tuple[tuple[str, int], ...] = tuple(zip(ROUTING_EXCHANGES, (61, 62, 63)
 FORWARDER, FORWARDER_LAST = "a-h.cloudflare-email.net", 60
 ROUTING_DKIM = "cf2024-1._domainkey.cloudflare-email.net"
 
+#: SMTP2GO: the name that customers' return paths are aliases of, the one that their DKIM keys are, and the label below their
+#: domains that it gives out.
+SMTP2GO_RETURN, SMTP2GO_DKIM, SMTP2GO_LABEL = "return.smtp2go.net", "dkim.smtp2go.net", "em123456"
+#: Email Sending's label.
+SENDING_LABEL = "cf-bounce"
+
+
+def _senders(*last: int) -> str:
+    """Addresses of either family for an SPF record."""
+    return " ".join((*(f"ip4:198.18.0.{n}" for n in last), *(f"ip6:{core6(str(n))}" for n in last)))
+
+
 STATIC_RECORDS: tuple[Record, ...] = (
     *both("ada.ns.cloudflare.com", PROVIDER_A),
     *both("bob.ns.cloudflare.com", PROVIDER_B),
@@ -174,7 +187,12 @@ STATIC_RECORDS: tuple[Record, ...] = (
     # Email Routing: where a zone's MX lead, who forwards, and what zones refer to.
     *(record for name, last in ROUTING for record in both(name, last)),
     *both(FORWARDER, FORWARDER_LAST),
-    Record("_spf.mx.cloudflare.net", "TXT", f"v=spf1 ip4:198.18.0.60 ip6:{core6('60')} ~all"),
+    Record("_spf.mx.cloudflare.net", "TXT", f"v=spf1 {_senders(FORWARDER_LAST, SMARTHOSTS['cloudflare'][2])} ~all"),
+    # Providers that applications send through.
+    *(record for entry, out, last in SMARTHOSTS.values() for name in (entry, out) for record in both(name, last)),
+    *(Record(out, "TXT", "v=spf1 a -all") for _, out, _ in SMARTHOSTS.values()),
+    Record(SMTP2GO_RETURN, "MX", f"10 {SMARTHOSTS['smtp2go'][1]}."),
+    Record(SMTP2GO_RETURN, "TXT", f"v=spf1 {_senders(SMARTHOSTS['smtp2go'][2])} -all"),
     Record("_mta-sts.mx.cloudflare.net", "TXT", "v=STSv1; id=20230615T153000;"),
     # A block list with nothing but the two test entries of RFC 5782 section 5: 127.0.0.2 is listed, 127.0.0.1 never.
     Record("2.0.0.127.zen.spamhaus.org", "A", "127.0.0.2"),
@@ -199,12 +217,19 @@ STATIC_ZONES = (
     "netease.com",
     "outlook.com",
     "qq.com",
+    "smtp2go.com",
+    "smtp2go.net",
     "spamhaus.org",
     "yahoo.com",
     "yahoodns.net",
 )
 
-_SENDING = (*EXMAIL, (EXMAIL_SENDER, EXMAIL_SENDER_LAST), (POSTMARK_SENDER, POSTMARK_LAST))
+_SENDING = (
+    *EXMAIL,
+    (EXMAIL_SENDER, EXMAIL_SENDER_LAST),
+    (POSTMARK_SENDER, POSTMARK_LAST),
+    *((out, last) for _, out, last in SMARTHOSTS.values()),
+)
 
 #: Reverse names. The edge has none (setting it is the product's job), neither has the subscriber line.
 POINTERS: tuple[tuple[str, str], ...] = (

@@ -24,7 +24,7 @@ from lab.names import (
     Zone,
 )
 from lab.secrets import Secrets, ssh_key
-from lab.topology import GUARDED4, GUARDED6, HOSTS, NETWORKS, RESOLVER, RESOLVER6, Host, core6
+from lab.topology import GUARDED4, GUARDED6, HOSTS, NETWORKS, RESOLVER, RESOLVER6, SMARTHOSTS, Host, core6
 
 ANCHOR_FILE = "/usr/local/share/ca-certificates/mailstead-lab.crt"
 CANARY = "canary@strict.example.org"
@@ -75,10 +75,11 @@ def world(secrets: Secrets) -> World:
     private, published = pki.dkim_key("stranger")
     record = Record(f"{STRANGER_SELECTOR}._domainkey.stranger.example.org", "TXT", published)
     routing, routing_record = pki.dkim_key("routing")
+    customers = Record(names.SMTP2GO_DKIM, "TXT", pki.dkim_key("smtp2go")[1])
     # Nobody in the lab holds these: tests sign with them, and inventories publish what belongs to them.
     for name in ("hosted", "bulk"):
         pki.dkim_key(name)
-    zones = names.all_zones((record, Record(ROUTING_DKIM, "TXT", routing_record)))
+    zones = names.all_zones((record, customers, Record(ROUTING_DKIM, "TXT", routing_record)))
     return World(zones, dns.signing_keys(zones), secrets, authority, private, routing, routing_record)
 
 
@@ -202,6 +203,8 @@ def _common(machine: Host, facts: World) -> dict[str, Any]:
     if machine.name == "stranger":
         data["domain"] = "stranger.example.org"
         data["dkim"] = {"selector": STRANGER_SELECTOR, "key": "/lab/pki/dkim.key"}
+    if machine.name == "smarthost":
+        data["smarthosts"] = _smarthosts(facts.secrets)
     if machine.name == "release":
         data["pool"] = "/lab/pool"
         data["registry"] = "/lab/registry"
@@ -226,6 +229,56 @@ def _providers() -> list[dict[str, Any]]:
         "aliases": [f"{local}@{HOSTED_ZONE}" for local in HOSTED_ALIASES],
     }
     return known + [{**_exchanger(exchange, last), **hosted} for exchange, last in EXMAIL]
+
+
+def _smarthosts(secrets: Secrets) -> list[dict[str, Any]]:
+    """As lab/smarthost/config.py defines them. What they say of themselves is what the providers say, where it is known."""
+    implicit, starttls = {"port": 465, "tls": "implicit"}, {"port": 587, "tls": "starttls"}
+    own: dict[str, dict[str, Any]] = {
+        "cloudflare": {
+            "ports": [implicit],
+            "identity": "mx.cloudflare.net",
+            "banner": "mx.cloudflare.net Cloudflare Email ESMTP Service ready",
+            "size": 5242880,
+            "recipients": 50,
+            "username": "api_token",
+            "password": secrets.smarthost_cloudflare_password,
+            "label": names.SENDING_LABEL,
+            "proof": ["TXT", "v=spf1 include:_spf.mx.cloudflare.net"],
+        },
+        "smtp2go": {
+            "ports": [implicit, starttls, {"port": 2525, "tls": "starttls"}],
+            "identity": "mail.smtp2go.com",
+            "banner": "mail.smtp2go.com ESMTP Exim",
+            "size": 52428800,
+            "recipients": 100,
+            "username": "notify",
+            "password": secrets.smarthost_smtp2go_password,
+            "label": names.SMTP2GO_LABEL,
+            "proof": ["CNAME", names.SMTP2GO_RETURN],
+        },
+        # Has no customer: it is there to refuse.
+        "gmail": {
+            "ports": [implicit, starttls],
+            "identity": "smtp.gmail.com",
+            "banner": "smtp.gmail.com ESMTP d2e1a72fcca58-7ba0428 - gsmtp",
+            "size": 35882577,
+            "recipients": 100,
+        },
+    }
+    return [
+        {
+            "name": name,
+            "host": entry,
+            "sender": sender,
+            "ipv4": f"198.18.0.{last}",
+            "ipv6": core6(str(last)),
+            "cert": f"/lab/pki/{entry}.crt",
+            "key": f"/lab/pki/{entry}.key",
+            **own[name],
+        }
+        for name, (entry, sender, last) in SMARTHOSTS.items()
+    ]
 
 
 def _exchanger(name: str, last: int) -> dict[str, Any]:

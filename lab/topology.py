@@ -220,6 +220,14 @@ POSTMARK_LAST = 39
 #: The receiver's mailboxes under Exmail's name.
 EXMAIL_IMAP = "imap.exmail.qq.com"
 
+#: Providers that applications send through: the name customers connect to, the name it delivers as, the last part of the
+#: address of both.
+SMARTHOSTS = {
+    "cloudflare": ("smtp.mx.cloudflare.net", "out80.cloudflare-email.net", 80),
+    "smtp2go": ("mail.smtp2go.com", "a1i81.smtp2go.com", 81),
+    "gmail": ("smtp.gmail.com", "mail-lab82.google.com", 82),
+}
+
 #: Prints nothing and fails unless every unit that should run does.
 BOOTED = CommandCheck(("systemctl", "is-system-running", "--quiet"))
 
@@ -352,6 +360,18 @@ HOSTS: tuple[Host, ...] = (
         certificates=tuple(Certificate(name, (name,)) for name in ROUTING_EXCHANGES),
         settings="routing",
         health=(CommandCheck(SELF_TEST),),
+        on_demand=True,
+    ),
+    Host(
+        name="smarthost",
+        image="smarthost",
+        hostname="smarthost",
+        links=core(*(last for _, _, last in SMARTHOSTS.values())),
+        command=("python3", "-m", "lab.smarthost"),
+        binds=(Bind("lab", "/lab/src/lab"),),
+        code=("lab/smarthost",),
+        certificates=tuple(Certificate(host, (host,)) for host, _, _ in SMARTHOSTS.values()),
+        health=(CommandCheck(SELF_TEST), *(TcpCheck(f"198.18.0.{last}", 465) for _, _, last in SMARTHOSTS.values())),
         on_demand=True,
     ),
     Host(

@@ -1,0 +1,4 @@
+# Copyright (c) mailstead contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Providers that applications send through, and how they fail when told to. Runs inside the machine ``smarthost``."""
