@@ -83,6 +83,11 @@ options:
           - A command, as a list, that must succeed before the file is replaced; V(%s) stands for the new file.
         type: list
         elements: str
+      validate_refuses:
+        description:
+          - A regular expression. Output of O(files[].validate) in which it is found counts as a refusal even when the
+            command succeeds, for programs that only warn of what they do not understand.
+        type: str
 """
 
 EXAMPLES = r"""
@@ -157,6 +162,7 @@ def main() -> None:
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                     "validate": {"type": "list", "elements": "str"},
+                    "validate_refuses": {"type": "str"},
                 },
                 "required_if": [("state", "link", ("target",))],
             },

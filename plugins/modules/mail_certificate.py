@@ -45,10 +45,28 @@ options:
     description: Contact of the ACME account.
     type: str
     required: true
+  challenge:
+    description:
+      - How the names are proved. V(http-01) on port 80 of O(http_address), V(dns-01) by records that certbot's plugin
+        O(dns_plugin) makes; needed where the world cannot reach port 80.
+      - A certificate that certbot would renew by another challenge or plugin is obtained anew, for that renewal would fail.
+    type: str
+    choices: [http-01, dns-01]
+    default: http-01
   http_address:
     description: Address on which the http-01 challenge is answered, on port 80.
     type: str
-    required: true
+  dns_plugin:
+    description: certbot's plugin for the host of the zone.
+    type: str
+    choices: [cloudflare, rfc2136]
+  dns_credentials:
+    description: The plugin's credentials file.
+    type: path
+  dns_propagation:
+    description: Seconds that the plugin waits until all name servers have the record.
+    type: int
+    default: 30
   deploy_hook:
     description: Program that puts the files where the mail server reads them; run after every renewal, too.
     type: path
@@ -70,6 +88,17 @@ EXAMPLES = r"""
     directory: https://acme-v02.api.letsencrypt.org/directory
     email: postmaster@example.com
     http_address: 172.29.25.1
+    deploy_hook: /usr/local/lib/mailstead/deploy-certificate
+    target: /etc/mailstead/tls
+
+- name: Keep the certificate of a host that the world cannot reach
+  mailstead.stack.mail_certificate:
+    names: [notify.example.com]
+    directory: https://acme-v02.api.letsencrypt.org/directory
+    email: postmaster@example.com
+    challenge: dns-01
+    dns_plugin: cloudflare
+    dns_credentials: /etc/mailstead/tls-dns/cloudflare.ini
     deploy_hook: /usr/local/lib/mailstead/deploy-certificate
     target: /etc/mailstead/tls
 """
@@ -108,6 +137,12 @@ else:
     CRYPTOGRAPHY_ERROR = ""
 
 UTC = datetime.timezone.utc
+#: What most often keeps an authority from giving a certificate.
+FIXES = {
+    "http-01": "port 80 of the edge must reach this host through the tunnel and every name must resolve to the edge",
+    "dns-01": "the zone's credentials must be allowed to write TXT records under _acme-challenge, and its name servers must"
+    " have them within dns_propagation seconds",
+}
 
 
 class Lineage:
@@ -137,14 +172,22 @@ class Lineage:
         found = getattr(self.certificate, "not_valid_after_utc", None)
         return found or self.certificate.not_valid_after.replace(tzinfo=UTC)
 
-    def server(self) -> str:
-        """The directory it was obtained from, as certbot recorded it."""
+    def renewal(self, option: str) -> str:
+        """How it was obtained and will be renewed, as certbot recorded it; empty where that is not known."""
         if not self._renewal.exists():
             return ""
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         # certbot's file begins without a section.
         parser.read_string("[top]\n" + self._renewal.read_text(encoding="utf-8").replace("[[", "[").replace("]]", "]"))
-        return parser.get("renewalparams", "server", fallback="")
+        return parser.get("renewalparams", option, fallback="")
+
+    def server(self) -> str:
+        """The directory it was obtained from."""
+        return self.renewal("server")
+
+    def authenticator(self) -> str:
+        """certbot's plugin that proves the names."""
+        return self.renewal("authenticator")
 
     def spki(self) -> str:
         assert self.certificate is not None
@@ -156,7 +199,12 @@ class Lineage:
         return digest.finalize().hex()
 
 
-def why(lineage: Lineage, names: List[str], directory: str, now: datetime.datetime) -> str:
+def authenticator(params: Dict[str, Any]) -> str:
+    """The plugin of certbot that proves the names as it is wanted."""
+    return f"dns-{params['dns_plugin']}" if params["challenge"] == "dns-01" else "standalone"
+
+
+def why(lineage: Lineage, names: List[str], directory: str, now: datetime.datetime, proof: str = "standalone") -> str:
     """The reason for obtaining a certificate; empty when the present one will do."""
     if lineage.certificate is None:
         return "there is none"
@@ -168,6 +216,8 @@ def why(lineage: Lineage, names: List[str], directory: str, now: datetime.dateti
         return f"it names {', '.join(surplus)}, which are no longer wanted"
     if lineage.server() and lineage.server() != directory:
         return f"it is from {lineage.server()}"
+    if lineage.authenticator() and lineage.authenticator() != proof:
+        return f"it would be renewed by {lineage.authenticator()}"
     left = lineage.not_after() - now
     if left * 3 < lineage.not_after() - lineage.not_before():
         return f"it ends on {lineage.not_after():%Y-%m-%d}"
@@ -177,7 +227,12 @@ def why(lineage: Lineage, names: List[str], directory: str, now: datetime.dateti
 def command(params: Dict[str, Any], lineage: Lineage) -> List[str]:
     words = ["certbot", "certonly", "--non-interactive", "--agree-tos", "--email", params["email"]]
     words += ["--server", params["directory"], "--cert-name", params["name"], "--config-dir", params["live"]]
-    words += ["--standalone", "--preferred-challenges", "http", "--http-01-address", params["http_address"]]
+    if params["challenge"] == "dns-01":
+        plugin = f"--dns-{params['dns_plugin']}"
+        words += [plugin, f"{plugin}-credentials", params["dns_credentials"]]
+        words += [f"{plugin}-propagation-seconds", str(params["dns_propagation"])]
+    else:
+        words += ["--standalone", "--preferred-challenges", "http", "--http-01-address", params["http_address"]]
     # P-256 is what every mail client and server speaks; the same key again keeps TLSA records true.
     words += ["--key-type", "ecdsa", "--elliptic-curve", "secp256r1", "--reuse-key"]
     words += ["--deploy-hook", params["deploy_hook"]]
@@ -202,11 +257,19 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "required": True},
             "directory": {"type": "str", "required": True},
             "email": {"type": "str", "required": True},
-            "http_address": {"type": "str", "required": True},
+            "challenge": {"type": "str", "choices": ["http-01", "dns-01"], "default": "http-01"},
+            "http_address": {"type": "str"},
+            "dns_plugin": {"type": "str", "choices": ["cloudflare", "rfc2136"]},
+            "dns_credentials": {"type": "path"},
+            "dns_propagation": {"type": "int", "default": 30},
             "deploy_hook": {"type": "path", "required": True},
             "target": {"type": "path", "required": True},
             "live": {"type": "path", "default": "/etc/letsencrypt"},
         },
+        required_if=[
+            ("challenge", "http-01", ("http_address",)),
+            ("challenge", "dns-01", ("dns_plugin", "dns_credentials")),
+        ],
         supports_check_mode=True,
     )
     if not HAS_CRYPTOGRAPHY:
@@ -215,7 +278,7 @@ def main() -> None:
     live, names = Path(params["live"]), list(params["names"])
     lineage = Lineage(live, params["name"])
     before = lineage.names()
-    reason = why(lineage, names, params["directory"], datetime.datetime.now(UTC))
+    reason = why(lineage, names, params["directory"], datetime.datetime.now(UTC), authenticator(params))
     result: Dict[str, Any] = {
         "changed": bool(reason),
         "reason": reason,
@@ -231,8 +294,7 @@ def main() -> None:
         if rc != 0:
             module.fail_json(
                 msg=f"[MS-TLS-001] {names[0]}: certbot got no certificate: {(err or out).strip()[-1500:]}\n"
-                "    Fix: port 80 of the edge must reach this host through the tunnel and every name must resolve to the"
-                " edge; see /var/log/letsencrypt/letsencrypt.log",
+                f"    Fix: {FIXES[params['challenge']]}; see /var/log/letsencrypt/letsencrypt.log",
                 **result,
             )
         lineage = Lineage(live, params["name"])

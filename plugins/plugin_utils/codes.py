@@ -23,8 +23,13 @@ CODES: dict[str, str] = {
     "MS-HOST-007": "systemd does not answer: the host was not booted with it, or is shutting down.",
     "MS-HOST-008": "A service does not come up. The message ends in its last words.",
     "MS-HOST-009": "A file is to be written and nobody said what is in it.",
+    "MS-HOST-010": "The connector of a Cloudflare Tunnel runs, but has no connection to Cloudflare: outgoing port 7844 is "
+    "closed, or the tunnel or its token is gone. The message ends in the connector's own words.",
+    "MS-HOST-011": "cloudflared would be downloaded to an application's host, and nobody said which digest it must have.",
+    "MS-HOST-012": "The program that the inventory names for the tunnel's client is not on the host.",
+    "MS-HOST-013": "The tunnel's client runs on an application's host, but nothing answers where it should listen.",
     "MS-TLS-001": "The certificate authority gave no certificate. Most often a name does not resolve to the edge yet, "
-    "or port 80 does not reach the home through the tunnel.",
+    "or port 80 does not reach the home through the tunnel; with dns-01, the zone's credentials may not write there.",
     "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",
     "MS-TLS-003": "certbot is not installed on the home host.",
 }

@@ -10,6 +10,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -153,8 +154,11 @@ def _stage(run: Run, files: List[Wanted]) -> List[Tuple[Wanted, str]]:
             if wanted["validate"]:
                 command = [word.replace("%s", partial) for word in wanted["validate"]]
                 rc, out, err = run(command)
-                if rc != 0:
-                    what = f"the new content is refused, nothing was replaced: {(err or out).strip()}"
+                # Entries of callers that do not ask for it have no such key.
+                warned = wanted.get("validate_refuses") and re.search(wanted["validate_refuses"], f"{out}\n{err}")
+                if rc != 0 or warned:
+                    words = f"{out}\n{err}" if warned else err or out
+                    what = f"the new content is refused, nothing was replaced: {words.strip()}"
                     fix = f"correct the variables it is made from; the command was {' '.join(wanted['validate'])}"
                     raise MailsteadError.one("MS-HOST-001", wanted["path"], what, fix)
     except BaseException:

@@ -42,7 +42,13 @@ def certificate(
 
 
 def write_lineage(
-    config: Path, name: str, names: list[str], server: str, start: datetime.datetime, end: datetime.datetime
+    config: Path,
+    name: str,
+    names: list[str],
+    server: str,
+    start: datetime.datetime,
+    end: datetime.datetime,
+    authenticator: str = "standalone",
 ) -> None:
     """live/<name>/{fullchain,privkey}.pem and renewal/<name>.conf; an existing key is used again (--reuse-key)."""
     live = config / "live" / name
@@ -66,7 +72,7 @@ def write_lineage(
         "# renew_before_expiry = 30 days\nversion = 2.1.0\n"
         f"archive_dir = {config}/archive/{name}\ncert = {live}/cert.pem\n"
         "# Options used in the renewal process\n[renewalparams]\naccount = 0123\n"
-        f"server = {server}\nauthenticator = standalone\nreuse_key = True\nhttp01_address = 127.0.0.1\n"
+        f"server = {server}\nauthenticator = {authenticator}\nreuse_key = True\nhttp01_address = 127.0.0.1\n"
         "[[webroot_map]]\n"
     )
 
@@ -82,15 +88,29 @@ def main() -> None:
     for flag in ("non-interactive", "agree-tos", "standalone", "force-renewal", "renew-with-new-domains"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--reuse-key", action="store_true", required=True)
-    for option in ("email", "server", "cert-name", "config-dir", "preferred-challenges", "http-01-address"):
+    for option in ("email", "server", "cert-name", "config-dir"):
         parser.add_argument(f"--{option}", required=True)
+    for option in ("preferred-challenges", "http-01-address"):
+        parser.add_argument(f"--{option}")
+    for plugin in ("dns-cloudflare", "dns-rfc2136"):
+        parser.add_argument(f"--{plugin}", action="store_true")
+        for option in ("credentials", "propagation-seconds"):
+            parser.add_argument(f"--{plugin}-{option}")
     for option in ("key-type", "elliptic-curve", "deploy-hook"):
         parser.add_argument(f"--{option}", required=True)
     parser.add_argument("--domain", action="append", required=True)
     args = parser.parse_args()
+    given = [
+        plugin for plugin in ("standalone", "dns-cloudflare", "dns-rfc2136") if getattr(args, plugin.replace("-", "_"))
+    ]
+    if len(given) != 1:
+        parser.error(f"Too many flags setting configurators/installers/authenticators {given}")
+    if given == ["standalone"] and not (args.http_01_address and args.preferred_challenges == "http"):
+        parser.error("no challenge")
     now = datetime.datetime.now(datetime.timezone.utc)
     config = Path(args.config_dir)
-    write_lineage(config, args.cert_name, args.domain, args.server, now, now + datetime.timedelta(days=DAYS))
+    end = now + datetime.timedelta(days=DAYS)
+    write_lineage(config, args.cert_name, args.domain, args.server, now, end, given[0])
     if not os.environ.get("FAKE_CERTBOT_NO_HOOK"):
         environment = {**os.environ, "RENEWED_LINEAGE": str(config / "live" / args.cert_name)}
         subprocess.run([args.deploy_hook], env=environment, check=True)

@@ -205,3 +205,19 @@ def test_nothing_of_value_is_removed_to_make_room(tmp_path: Path) -> None:
 )
 def test_half_a_wish_is_refused(wanted: dict[str, Any]) -> None:
     assert host(wanted).failed
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_warning_counts_as_a_refusal_where_it_is_said_so(tmp_path: Path, stream: str) -> None:
+    """cloudflared warns of a misspelt key and succeeds."""
+    path = tmp_path / "ingress.json"
+    program = (
+        f"import sys; print('Warning: unused keys' if 'orign' in open(sys.argv[1]).read() else 'OK', file=sys.{stream})"
+    )
+    wish: dict[str, Any] = {"validate": [sys.executable, "-c", program, "%s"], "validate_refuses": "(?i)warning"}
+    answer = host(entry(path, "orignRequest", **wish))
+    assert answer.failed and "[MS-HOST-001]" in answer.message and "Warning: unused keys" in answer.message
+    assert not path.exists()
+    assert host(entry(path, "originRequest", **wish)).changed
+    del wish["validate_refuses"]
+    assert host(entry(path, "orignRequest", **wish)).changed

@@ -69,6 +69,22 @@ def test_why(tmp_path: Path, given: dict[str, Any], wanted: list[str], directory
     assert why(lineage(tmp_path, **given), wanted, directory, NOW) == reason
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted", "reason"),
+    [
+        ("standalone", "standalone", ""),
+        ("dns-cloudflare", "dns-cloudflare", ""),
+        ("standalone", "dns-cloudflare", "it would be renewed by standalone"),
+        ("dns-rfc2136", "dns-cloudflare", "it would be renewed by dns-rfc2136"),
+    ],
+)
+def test_a_certificate_that_would_be_renewed_another_way_is_obtained_anew(
+    tmp_path: Path, found: str, wanted: str, reason: str
+) -> None:
+    certbot.write_lineage(tmp_path, "mailstead", NAMES, SERVER, NOW, NOW + days(90), found)
+    assert why(Lineage(tmp_path, "mailstead"), NAMES, SERVER, NOW, wanted) == reason
+
+
 def test_deployed_means_both_files_and_the_same_certificate(tmp_path: Path) -> None:
     found, target = lineage(tmp_path / "le"), tmp_path / "tls"
     target.mkdir()
@@ -112,7 +128,8 @@ class Machine:
             "live": str(self.live),
             **more,
         }
-        return run_module(mail_certificate.main, check=check, **args)
+        given = {name: value for name, value in args.items() if value is not None}
+        return run_module(mail_certificate.main, check=check, **given)
 
     def calls(self) -> list[list[str]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
@@ -186,3 +203,41 @@ def test_a_missing_certbot_is_one_message(machine: Machine) -> None:
     machine.monkeypatch.setenv("PATH", str(machine.root / "bin"))
     answer = machine.run()
     assert answer.failed and "[MS-TLS-003]" in answer.message and "Fix:" in answer.message
+
+
+DNS = {"challenge": "dns-01", "dns_plugin": "cloudflare", "dns_credentials": "/etc/x.ini", "http_address": None}
+
+
+def test_dns_01_asks_the_plugin_and_nobody_on_port_80(machine: Machine) -> None:
+    first = machine.run(dns_propagation=7, **DNS)
+    assert first.changed and machine.hooks() == 1
+    words = machine.calls()[0]
+    assert not {"--standalone", "--http-01-address"} & set(words)
+    at = words.index("--dns-cloudflare")
+    assert words[at + 1 : at + 5] == [
+        "--dns-cloudflare-credentials",
+        "/etc/x.ini",
+        "--dns-cloudflare-propagation-seconds",
+        "7",
+    ]
+    assert not machine.run(**DNS).changed
+
+
+def test_a_change_of_the_challenge_keeps_the_key(machine: Machine) -> None:
+    first = machine.run()
+    second = machine.run(**DNS)
+    assert second.changed and second.data["reason"] == "it would be renewed by standalone"
+    assert second.data["spki_sha256"] == first.data["spki_sha256"] and not machine.run(**DNS).changed
+
+
+def test_what_the_challenge_needs_is_asked_for(machine: Machine) -> None:
+    assert "http_address" in machine.run(http_address=None).message
+    assert "dns_credentials" in machine.run(challenge="dns-01", dns_plugin="rfc2136").message
+    assert machine.calls() == []
+
+
+def test_a_refused_dns_challenge_says_what_to_look_at(machine: Machine) -> None:
+    machine.monkeypatch.setenv("FAKE_CERTBOT_FAIL", "Error determining zone_id: 6003 Invalid request headers")
+    answer = machine.run(**DNS)
+    assert "[MS-TLS-001] mail.example.com" in answer.message and "write TXT records" in answer.message
+    assert "port 80" not in answer.message
