@@ -66,6 +66,32 @@ DOMAIN_SENT: dict[str, Any] = {
     "accounts": ["hi"],
 }
 
+#: Example D: applications send through one service, from the LAN and through a tunnel.
+SERVICE_D: dict[str, Any] = {
+    "name": "notify",
+    "host": "lan-box",
+    "senders": {"billing": ["noreply@example.com"], "ci": ["*@ci.example.com"]},
+    "smarthosts": [
+        {"provider": "cloudflare_email_sending", "secret": "{{ vault_cf_send }}"},
+        {"provider": "smtp2go", "username": "notify", "secret": "{{ vault_smtp2go }}"},
+    ],
+    "expose": {"cloudflare_tunnel": {"hostname": "smtp.example.com", "access": {"service_tokens": ["app1"]}}},
+    "limits": {"per_sender": "500/h", "max_size": "10MiB"},
+    "clients": ["app1"],
+}
+
+#: The domains in whose names it sends; Email Routing takes their mail.
+DOMAINS_D: list[dict[str, Any]] = [
+    {"name": "example.com", "inbound": {"provider": "cloudflare_email_routing", "catch_all": "you@gmail.com"}},
+    {
+        "name": "ci.example.com",
+        "zone": "example.com",
+        "inbound": {"provider": "cloudflare_email_routing", "addresses": {"ops": "you@gmail.com"}},
+    },
+]
+
+HOSTS_D: dict[str, Any] = {"lan-box": {"groups": ["mail_home"]}, "app1": {"groups": ["mail_client"]}}
+
 OPERATOR: dict[str, Any] = {
     "email": "postmaster@example.com",
     "dns": {"provider": "cloudflare", "token": "t0ken"},
@@ -114,3 +140,16 @@ def intent_b(**changes: Any) -> Intent:
 
 def plan_b(**changes: Any) -> MailPlan:
     return build_plan(intent_b(**changes))
+
+
+def intent_d(domains: Any = None, hosts: Any = None, **changes: Any) -> Intent:
+    """Example D, with some of the service's words replaced."""
+    service = copy.deepcopy({**SERVICE_D, **changes})
+    inventory = raw(
+        DOMAINS_D if domains is None else domains, hosts=HOSTS_D if hosts is None else hosts, mail_submission=[service]
+    )
+    return read_intent(inventory, profiles=profiles())
+
+
+def plan_d(domains: Any = None, hosts: Any = None, **changes: Any) -> MailPlan:
+    return build_plan(intent_d(domains, hosts, **changes))

@@ -48,4 +48,16 @@ CODES: Dict[str, str] = {
     "zone's own domain.",
     "MS-INT-046": "Our own server is to send for a domain whose mail others take, and nobody may log in there to do so.",
     "MS-INT-047": "An MTA-STS policy for a domain whose mailboxes are at a provider: nobody would serve it.",
+    "MS-INT-048": "Something of a service is there twice: its name, host, host name, an application, a smarthost or a token; or a "
+    "name is taken by something else.",
+    "MS-INT-049": "The host of a service is the home of mail domains. A host runs one mail server.",
+    "MS-INT-050": "The address of a service on the LAN is public. Applications outside come through a tunnel.",
+    "MS-INT-051": "An application is to send as an address outside the declared domains.",
+    "MS-INT-052": "Bounces would reach nobody: their address is in no declared domain, or no mail is taken there.",
+    "MS-INT-053": "Applications that the server cannot tell apart once a message is in its queue: there it knows the envelope "
+    "sender alone.",
+    "MS-INT-054": "A smarthost without the user name that its provider asks for, or with one that it does not know.",
+    "MS-INT-055": "The host name of a tunnel is in no zone at Cloudflare, or is needed for something else.",
+    "MS-INT-056": "The service tokens of a tunnel: none, or they would expire before they are renewed.",
+    "MS-INT-057": "A client of a service that has no tunnel, or no service token for it.",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
-from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import as_used
+from ansible_collections.mailstead.stack.plugins.module_utils.providers.inputs import as_relayed, as_used
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
 
 #: Our own mail server, and the routing service that has modules here. All other providers are profiles.
@@ -77,7 +77,8 @@ class Outbound:
     """A sender. egress: the name of an edge, empty for the inbound one; the rest is for providers.
 
     account: the login there. send_as: complete addresses. inputs: values only the user has, by the profile's names.
-    host: the home of our own server, where others take the domain's mail.
+    host: the home of our own server, where others take the domain's mail. smarthost: the place where it is declared as the
+    smarthost of a service for applications, which signs the mail before; empty for a sender of the domain's own.
     """
 
     provider: str
@@ -87,6 +88,7 @@ class Outbound:
     spf_authorize: bool = False
     inputs: Tuple[Tuple[str, str], ...] = ()
     host: str = ""
+    smarthost: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,123 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """So many messages in so many seconds."""
+
+    count: int
+    per: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one application: how often it may send, and how large a message may be in bytes. Absent ones are the service's."""
+
+    per_sender: Optional[Rate] = None
+    max_size: int = 0
+
+
+@dataclass(frozen=True)
+class Bounces:
+    """Where it goes that a message came back: to an address, or a program that is called. secret: with which calls are signed."""
+
+    address: str = ""
+    webhook: str = ""
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application that may send. addresses: complete ones, or ``*@domain``. smarthosts: providers out of the service's."""
+
+    name: str
+    addresses: Tuple[str, ...] = ()
+    smarthosts: Tuple[str, ...] = ()
+    limits: Limits = Limits()
+    bounces: str = ""
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Smarthost:
+    """Who delivers for a service. inputs: values only the user has, by the profile's names. edge: of provider ``edge``."""
+
+    provider: str
+    username: str = ""
+    secret: str = ""
+    inputs: Tuple[Tuple[str, str], ...] = ()
+    port: int = 0
+    edge: str = ""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who passes a tunnel. Durations in seconds; duration 0: a service token lives for ever, rotate_after 0: never renewed."""
+
+    service_tokens: Tuple[str, ...] = ()
+    duration: int = 0
+    rotate_after: int = 0
+    overlap: int = 0
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A Cloudflare Tunnel in front of a service. account_id, token: empty for those of the zone."""
+
+    hostname: str
+    access: Access
+    management: str = "remote"
+    account_id: str = ""
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service through which applications send. host: inventory host. lan_name: the name in its certificate.
+
+    lan_address: address that is published for that name. clients: application hosts that come through the tunnel.
+    """
+
+    name: str
+    state: str
+    host: str
+    lan_name: str
+    lan_address: str
+    senders: Tuple[Application, ...]
+    smarthosts: Tuple[Smarthost, ...]
+    tunnel: Optional[Tunnel]
+    limits: Limits
+    clients: Tuple[str, ...]
+    bounces: Bounces
+    #: Keys the user wrote.
+    given: Tuple[str, ...] = ()
+    #: Place in mail_submission, for messages.
+    position: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"mail_submission[{self.position}]"
+
+    @property
+    def present(self) -> bool:
+        return self.state == "present"
+
+    def domains_of(self, application: Application) -> Tuple[str, ...]:
+        """Domains in whose names an application sends, sorted."""
+        return tuple(sorted({a.rpartition("@")[2] for a in application.addresses}))
+
+    @property
+    def domains(self) -> Tuple[str, ...]:
+        """Domains in whose names anybody sends through it, sorted."""
+        return tuple(sorted({d for a in self.senders for d in self.domains_of(a)}))
+
+    def chosen(self, application: Application) -> Tuple[Smarthost, ...]:
+        """The smarthosts of an application, in the order in which they are tried."""
+        if not application.smarthosts:
+            return self.smarthosts
+        return tuple(s for name in application.smarthosts for s in self.smarthosts if s.provider == name)
+
+
+@dataclass(frozen=True)
 class Ptr:
     """Who sets the reverse records. options: the provider's words that were given; of a secret, where it is."""
 
@@ -230,6 +349,7 @@ class Intent:
     hosts: Tuple[Host, ...]
     #: What is known of providers.
     profiles: Tuple[Profile, ...] = ()
+    services: Tuple[Service, ...] = ()
 
     def profile(self, provider: str) -> Optional[Profile]:
         return next((p for p in self.profiles if p.id == provider), None)
@@ -237,7 +357,9 @@ class Intent:
     def sender_profiles(self, domain: Domain) -> Tuple[Tuple[Outbound, Profile], ...]:
         """The senders of a domain beside our own server, each with its profile as far as its inputs go."""
         found = ((s, self.profile(s.provider)) for s in domain.senders)
-        return tuple((s, as_used(p, dict(s.inputs))) for s, p in found if p is not None)
+        return tuple(
+            (s, as_relayed(p) if s.smarthost else as_used(p, dict(s.inputs))) for s, p in found if p is not None
+        )
 
     def dns_of(self, zone: str) -> Dns:
         """Who serves a zone."""

@@ -10,10 +10,17 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import hosted, model, routing, senders, words
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import (
+    hosted,
+    model,
+    routing,
+    senders,
+    submission,
+    words,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written, given
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
 
 
@@ -36,20 +43,18 @@ def read_intent(
             f"version {version!r} is unknown",
             "this release reads `mail_intent: 1`",
         )
-    if raw.mail_submission:
-        reading.note(
-            "MS-INT-010", "mail_submission", raw.mail_submission, "mail_submission is not built yet", words.LATER
-        )
     operator = _operator(raw, reading)
     hosts = _hosts(raw, reading)
     domains = _domains(raw, profiles, reading)
-    intent = model.Intent(1, operator, domains, hosts, profiles=tuple(profiles))
-    intent = _imply(intent, reading)
+    services = submission.read(raw.mail_submission, profiles, reading)
+    intent = model.Intent(1, operator, domains, hosts, profiles=tuple(profiles), services=services)
+    intent = submission.imply(_imply(intent, reading))
     _cross_check(intent, reading)
-    written = Written(raw.mail_domains)
+    written = Written(raw.mail_domains, raw.mail_submission)
     senders.check(intent, written, reading)
     routing.check(intent, written, reading)
     hosted.check(intent, written, reading)
+    submission.check(intent, written, reading)
     if reading.problems:
         raise MailsteadError(_once(reading.problems))
     return intent
@@ -146,7 +151,7 @@ def _domain(
     values: Dict[str, Any], entry: Any, path: str, profiles: Sequence[Profile], reading: Reading
 ) -> model.Domain:
     name = values["name"]
-    given = tuple(sorted(_given(entry)))
+    found = tuple(sorted(given(entry)))
     provider = values.pop("provider")
     inbound, outbound = values.pop("inbound"), values.pop("outbound")
     sending = [model.OWN, *(p.id for p in profiles if p.sends)]
@@ -197,25 +202,15 @@ def _domain(
         dkim=dkim,
         dmarc=dataclasses.replace(dmarc, rua=rua),
         # Our own server serves a policy. Of others, only where that is asked for.
-        mta_sts="off" if elsewhere and "mta_sts" not in given else values["mta_sts"],
+        mta_sts="off" if elsewhere and "mta_sts" not in found else values["mta_sts"],
         tls_rpt=() if tls_rpt == ("off",) else tuple(complete(a, name) for a in tls_rpt) or rua,
         dane=values["dane"],
         accounts=accounts,
         catch_all=complete(values["catch_all"], name) if values["catch_all"] else "",
         subaddressing=values["subaddressing"],
-        given=given,
+        given=found,
         webmail=values["webmail"],
     )
-
-
-def _given(entry: Any, prefix: str = "") -> List[str]:
-    """The dotted keys that the user wrote in a mapping."""
-    found: List[str] = []
-    if isinstance(entry, Mapping):
-        for key, value in entry.items():
-            found.append(f"{prefix}{key}")
-            found += _given(value, f"{prefix}{key}.")
-    return found
 
 
 def _unicode(name: str) -> str:
@@ -286,6 +281,9 @@ def _imply_submission(intent: model.Intent, domain: model.Domain, reading: Readi
 
 def _one_of(intent: model.Intent, group: str, name: str, path: str, reading: Reading) -> str:
     members = [h.name for h in intent.in_group(group)]
+    # What is named anywhere else is not implied here.
+    others = submission.reserved(intent.services) if group == "mail_home" and not name else set()
+    members = [m for m in members if m not in others]
     if name:
         if name not in members:
             known = [h.name for h in intent.hosts]

@@ -57,7 +57,7 @@ def _target(domain: model.Domain, address: str) -> Optional[model.Target]:
 def check(intent: model.Intent, written: Written, reading: Reading) -> None:
     for domain in intent.domains:
         if domain.elsewhere:
-            _words(domain, written, reading)
+            _words(intent, domain, written, reading)
     routed = [d for d in intent.domains if d.routed]
     for domain in routed:
         _zone(intent, domain, written, reading)
@@ -69,11 +69,14 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
     _limits(intent, routed, written, reading)
 
 
-def _words(domain: model.Domain, written: Written, reading: Reading) -> None:
+def _words(intent: model.Intent, domain: model.Domain, written: Written, reading: Reading) -> None:
     """Mailboxes and keys are a mail server's; the rest of MTA-STS and reports is everybody's."""
     assert domain.inbound is not None
     elsewhere = ("catch_all", "subaddressing") if domain.routed else ()
     sent = SUBMISSION_WORDS if domain.submission else ()
+    if any(domain.name in s.domains for s in intent.services if s.present):
+        # A service signs with keys of its own.
+        sent = (*sent, "dkim")
     for word in (w for w in MAILBOX_WORDS if w not in sent):
         if word in domain.given:
             place = f"{domain.path}.{word}"

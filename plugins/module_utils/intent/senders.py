@@ -63,12 +63,15 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
         _submission(intent, domain, written, reading)
         found = intent.sender_profiles(domain)
         for (sender, profile), place in zip(found, _places(domain, intent)):
+            if sender.smarthost:
+                # Judged where it is declared.
+                continue
             _account(sender, domain.path + place, written, reading)
             _inputs(domain, sender.inputs, profile, place, written, reading)
         _takers_inputs(intent, domain, [p.id for _s, p in found], written, reading)
         profiles = [profile for _sender, profile in found]
-        _set_up(intent, domain, profiles, written, reading)
-        _policy(intent, domain, profiles, written, reading)
+        _set_up(intent, domain, found, written, reading)
+        _policy(intent, domain, found, written, reading)
         _alignment(domain, profiles, written, reading)
         _exclusion(domain, profiles, written, reading)
         # Every domain gets a policy of ours.
@@ -132,11 +135,16 @@ def _submission(intent: model.Intent, domain: model.Domain, written: Written, re
 
 
 def _set_up(
-    intent: model.Intent, domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading
+    intent: model.Intent,
+    domain: model.Domain,
+    found: Sequence[Tuple[model.Outbound, Profile]],
+    written: Written,
+    reading: Reading,
 ) -> None:
     """Senders that are set up from here, over the API of the zone's host."""
-    for profile in (p for p in profiles if p.coexist.managed_by_api):
-        place, at = domain.path, written.at(domain.path)
+    for sender, profile in ((s, p) for s, p in found if p.coexist.managed_by_api):
+        place = sender.smarthost or domain.path
+        at = written.at(place)
         if not domain.elsewhere:
             what = f"{profile.id} for a domain whose mail {model.OWN} takes is not built yet"
             reading.note("MS-INT-010", place, at, what, "leave it out in this release")
@@ -184,18 +192,26 @@ def _inputs(
 
 
 def _policy(
-    intent: model.Intent, domain: model.Domain, profiles: Sequence[Profile], written: Written, reading: Reading
+    intent: model.Intent,
+    domain: model.Domain,
+    found: Sequence[Tuple[model.Outbound, Profile]],
+    written: Written,
+    reading: Reading,
 ) -> None:
+    profiles = [profile for _sender, profile in found]
     allowed = ceiling(profiles)
     wanted = domain.dmarc.policy
     if wanted == "auto" or POLICIES.index(wanted) <= POLICIES.index(allowed):
         return
     limits = limiting(profiles)
     who = " and ".join(p.id for p in limits)
-    place = f"{domain.path}.dmarc.policy"
+    # The domain's own senders may all allow it: then it is the smarthost's matter.
+    theirs = [s.smarthost for s, p in found if p in limits]
+    place = f"{domain.path}.dmarc.policy" if not all(theirs) else theirs[0]
     others = ", ".join((*aligned_alternatives(intent.profiles), model.OWN))
     fix = f"write `policy: {allowed}` or `auto`; for {wanted} send through an aligned provider instead ({others})"
-    what = f"{wanted} is stricter than {who} allows ({allowed}): {limits[0].dmarc.reason}"
+    whose = f", which {domain.name} asks for," if all(theirs) else ""
+    what = f"{wanted}{whose} is stricter than {who} allows ({allowed}): {limits[0].dmarc.reason}"
     reading.note("MS-INT-034", place, written.at(place), what, fix)
 
 

@@ -155,6 +155,23 @@ class Size(Shape):
 
 
 @dataclass
+class Forever(Duration):
+    """A duration, or a word for none, which reads as 0."""
+
+    word: str = "forever"
+
+    def __init__(self, word: str = "forever") -> None:
+        super().__init__()
+        self.word = word
+
+    def read(self, raw: Any, path: str, reading: Reading) -> int:
+        return 0 if raw == self.word else super().read(raw, path, reading)
+
+    def schema(self) -> Dict[str, Any]:
+        return {"anyOf": [super().schema(), {"const": self.word}]}
+
+
+@dataclass
 class Many(Shape):
     """A list; with ``or_one`` a single item stands for a list of one."""
 

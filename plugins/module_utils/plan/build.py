@@ -12,13 +12,13 @@ from typing import Dict, List, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of, taker_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan import hosted, records, routing
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import hosted, records, routing, submission
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import (
     explain,
     explain_hosted,
     explain_routing,
+    explain_services,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     AccountPlan,
@@ -34,6 +34,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     PtrPlan,
     Record,
     RoutingPlan,
+    SubmissionPlan,
     ZonePlan,
 )
 
@@ -77,7 +78,11 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
     routed = tuple(sorted((routing.routing_plan(intent, d) for d in intent.domains if d.routed), key=lambda d: d.name))
     at_providers = [hosted.hosted_plan(intent, d) for d in intent.domains if d.hosted]
     mailboxes = tuple(sorted(at_providers, key=lambda d: d.name))
-    zones = _zones(intent, domains, homes, edges, (*routed, *mailboxes))
+    services = tuple(
+        submission.submission_plan(intent, s, NETWORK, RELAY_PORT)
+        for s in sorted(intent.services, key=lambda s: s.name)
+    )
+    zones = _zones(intent, domains, homes, edges, (*routed, *mailboxes), services)
     return MailPlan(
         version=1,
         operator_email=intent.operator.email,
@@ -92,9 +97,11 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
             *explain(intent, domains, homes, edges),
             *explain_routing(intent, routed),
             *explain_hosted(intent, mailboxes),
+            *explain_services(intent, services),
         ),
         routing=routed,
         hosted=mailboxes,
+        submissions=services,
     )
 
 
@@ -226,7 +233,7 @@ def web_names(domain: DomainPlan) -> Tuple[str, ...]:
 
 def _edge(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan]) -> EdgePlan:
     mail_host = _mail_host(intent, host)
-    zone = _zone_of(intent, mail_host.name)
+    zone = submission.zone_of(intent, mail_host.name)
     label = re.sub(r"[^a-z0-9-]+", "-", host.lower()).strip("-")
     return EdgePlan(
         host=host,
@@ -247,26 +254,18 @@ def _ptr(intent: intent_model.Intent, edge: EdgePlan) -> List[PtrPlan]:
     return [PtrPlan(a, edge.mail_name, edge.host, ptr.provider, ptr.options) for a in (edge.ipv4, edge.ipv6) if a]
 
 
-def _zone_of(intent: intent_model.Intent, name: str) -> str:
-    holders = [z for z in intent.zones() if is_within(name, z)]
-    if not holders:
-        raise MailsteadError.one(
-            "MS-INT-023", name, "the name is in no declared zone", "add its zone to mail_operator.dns.zones"
-        )
-    return max(holders, key=len)
-
-
 def _zones(
     intent: intent_model.Intent,
     domains: Sequence[DomainPlan],
     homes: Sequence[HomePlan],
     edges: Sequence[EdgePlan],
     elsewhere: Sequence[Union[RoutingPlan, HostedPlan]],
+    services: Sequence[SubmissionPlan],
 ) -> Tuple[ZonePlan, ...]:
     wanted: Dict[str, List[Record]] = {}
     for edge in edges:
         home = next((h for h in homes if edge.host in h.edges), None)
-        zone, dane = _zone_of(intent, edge.mail_name), any(d.dane for d in domains)
+        zone, dane = submission.zone_of(intent, edge.mail_name), any(d.dane for d in domains)
         found = records.of_edge(edge, zone, home, dane)
         if any(d.egress == edge.host and not d.takes_mail for d in domains):
             found.append(records.forwarded_bounces(edge, zone))
@@ -291,6 +290,9 @@ def _zones(
             else routing.of_routing(intent, one, through)
         )
         wanted.setdefault(one.zone, []).extend(of)
+    for service in services:
+        for record in submission.of_service(intent, service):
+            wanted.setdefault(record.zone, []).append(record)
     return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
 
 

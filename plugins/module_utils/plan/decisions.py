@@ -9,12 +9,14 @@ from typing import List, Mapping, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    ApplicationPlan,
     Decision,
     DomainPlan,
     EdgePlan,
     HomePlan,
     HostedPlan,
     RoutingPlan,
+    SubmissionPlan,
 )
 
 #: Why a careful operator would choose our default, by the intent's key.
@@ -170,6 +172,66 @@ def explain_hosted(intent: intent_model.Intent, hosted: Sequence[HostedPlan]) ->
         }
         out += _decided(declared, values)
     return tuple(out)
+
+
+def explain_services(intent: intent_model.Intent, services: Sequence[SubmissionPlan]) -> Tuple[Decision, ...]:
+    """The same for services through which applications send."""
+    out: List[Decision] = []
+    for plan in (s for s in services if s.state == "present"):
+        declared = next(s for s in intent.services if s.name == plan.name)
+
+        def said(given: object, key: str, value: str, why: str, name: str = plan.name) -> None:
+            source, reason = ("given", "your inventory says so") if given else ("default", why)
+            out.append(Decision(name, key, value, source, reason))
+
+        why = "the one host of mail_home that is nobody's home"
+        said("host" in declared.given, "host", plan.host, why)
+        why = "the service's name in the zone of its first sender; applications reach it under this name, wherever they are"
+        said("lan" in declared.given, "lan.name", plan.server_name, why)
+        for application in plan.applications:
+            own = next(a for a in declared.senders if a.name == application.name)
+            name = f"{plan.name}: {application.name}"
+            rate = f"{application.rate} in {application.per} s"
+            why = "a password that leaks is good for so many messages and no more"
+            said(own.limits.per_sender or "limits.per_sender" in declared.given, "limits.per_sender", rate, why, name)
+            out.append(_size(plan, declared, own, application, name))
+            order = " → ".join(application.smarthosts)
+            said(own.smarthosts, "smarthosts", order, "the service's, in the order in which it names them", name)
+            path = application.return_path or "the address it sends as"
+            said(application.return_path, "bounces", path, "nothing else is said", name)
+        for smarthost in plan.smarthosts:
+            entry = next(s for s in declared.smarthosts if s.provider == smarthost.provider)
+            where = f"{smarthost.host}:{smarthost.port}, TLS {'from the start' if smarthost.tls == 'implicit' else 'by STARTTLS'}"
+            why = "TLS from the start where the provider offers it (RFC 8314)"
+            said(entry.port, f"smarthosts.{smarthost.provider}", where, why)
+            if smarthost.messages_per_day:
+                why = "the provider's quota; what it refuses for now goes to the next smarthost, or waits"
+                quota = f"{smarthost.messages_per_day} messages a day"
+                out.append(Decision(plan.name, f"smarthosts.{smarthost.provider} quota", quota, "derived", why))
+        if plan.tunnel:
+            expiry = f"{plan.tunnel.duration // 86400} d" if plan.tunnel.duration else "for ever"
+            renewed = (
+                f"renewed after {plan.tunnel.rotate_after // 86400} d" if plan.tunnel.rotate_after else "never renewed"
+            )
+            why = "a secret that leaks does not stay good; the old one lives on until every client has the new one"
+            out.append(Decision(plan.name, "expose.cloudflare_tunnel.access", f"{expiry}, {renewed}", "derived", why))
+    return tuple(out)
+
+
+def _size(
+    plan: SubmissionPlan,
+    declared: intent_model.Service,
+    own: intent_model.Application,
+    application: ApplicationPlan,
+    name: str,
+) -> Decision:
+    wanted = own.limits.max_size or declared.limits.max_size
+    value = f"{application.max_size} bytes"
+    if application.max_size < wanted:
+        return Decision(name, "limits.max_size", value, "derived", "none of its smarthosts takes a larger message")
+    if own.limits.max_size or "limits.max_size" in declared.given:
+        return Decision(name, "limits.max_size", value, "given", "your inventory says so")
+    return Decision(name, "limits.max_size", value, "default", "most providers refuse more than a few megabytes")
 
 
 def _decided(declared: intent_model.Domain, values: Mapping[str, Tuple[str, str]]) -> List[Decision]:

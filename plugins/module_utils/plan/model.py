@@ -27,8 +27,9 @@ T = TypeVar("T")
 class Deferred:
     """A value that exists only after something has been made.
 
-    kind: ``dkim`` (key ``<domain>/<algorithm>``; fills name and content), ``tlsa`` (key = host name; fills content) or
-    ``routing`` (key ``<domain>/<type>``; fills content): what a routing service assigns and keeps itself.
+    kind: ``dkim`` (key ``<domain>/<algorithm>``, followed by ``@<service>`` where the key is a service's own; fills name and
+    content), ``tlsa`` (key = host name; fills content) or ``routing`` (key ``<domain>/<type>``; fills content): what a routing
+    service assigns and keeps itself.
     """
 
     kind: str
@@ -282,7 +283,8 @@ class SmarthostPlan:
     """A server that takes our mail and delivers it. id: its name among those of one service, such as ``1-smtp2go``.
 
     provider: a profile's id, or ``edge`` for one of our own edges (then host is the tunnel client's address). tls: implicit,
-    starttls, or none within our own tunnel. username: empty without a login. secret: reference. max_size: bytes a message may
+    starttls, or none within our own tunnel. username: empty without a login, ``{secret}`` where the password is the user name
+    too. secret: reference. max_size: bytes a message may
     have there; messages_per_day: its quota; both 0 when unknown.
     """
 

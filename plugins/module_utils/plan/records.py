@@ -10,6 +10,7 @@ from typing import Iterable, List, Optional, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DKIM_ALGORITHMS,
     Deferred,
+    DkimPlan,
     DmarcPlan,
     DomainPlan,
     EdgePlan,
@@ -45,6 +46,20 @@ def caa_issuer(directory: str) -> str:
     return CAA_ISSUERS.get(host, "")
 
 
+def caa(zone: str, name: str, directory: str, challenge: str) -> List[Record]:
+    """Who may issue certificates for the name of a mail host, and how it is proved; nothing for an unknown authority."""
+    issuer = caa_issuer(directory)
+    if not issuer:
+        return []
+    value = f"{issuer}; validationmethods={challenge}"
+    why = "only this authority, only by this challenge (RFC 8657)"
+    nobody = "nobody needs a wildcard for a mail host"
+    return [
+        Record(zone, name, "CAA", f'0 issue "{value}"', TTL, "policy", "caa", why),
+        Record(zone, name, "CAA", '0 issuewild ";"', TTL, "policy", "caa", nobody),
+    ]
+
+
 def of_edge(edge: EdgePlan, zone: str, home: Optional[HomePlan], dane: bool) -> List[Record]:
     """Records of a public host: address, HELO identity, CAA, TLSA."""
 
@@ -70,22 +85,7 @@ def of_edge(edge: EdgePlan, zone: str, home: Optional[HomePlan], dane: bool) -> 
         )
     if home is None:
         return out
-    issuer = caa_issuer(home.acme_directory)
-    if issuer:
-        value = f"{issuer}; validationmethods={home.acme_challenge}"
-        out.append(
-            record(
-                edge.mail_name,
-                "CAA",
-                f'0 issue "{value}"',
-                "policy",
-                "caa",
-                "only this authority, only by this challenge (RFC 8657)",
-            )
-        )
-        out.append(
-            record(edge.mail_name, "CAA", '0 issuewild ";"', "policy", "caa", "nobody needs a wildcard for a mail host")
-        )
+    out += caa(zone, edge.mail_name, home.acme_directory, home.acme_challenge)
     if dane:
         out.append(
             record(
@@ -192,16 +192,22 @@ def of_submission(domain: DomainPlan, egress: EdgePlan, lead: bool = True) -> Li
     return [*(_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms), *([place] if lead else [])]
 
 
-def _dkim(domain: DomainPlan, algorithm: str) -> Record:
+def dkim(zone: str, domain: str, plan: DkimPlan, algorithm: str, service: str = "") -> Record:
+    """A public key of a domain. service: the one on whose host it is made; none for a home's own."""
     kind = "ed25519" if algorithm == "ed25519" else "rsa"
+    whose = f" for {service}" if service else ""
     return Record(
-        zone=domain.zone,
-        name=f"<{domain.dkim.selector}{DKIM_ALGORITHMS[algorithm]}>._domainkey.{domain.name}",
+        zone=zone,
+        name=f"<{plan.selector}{DKIM_ALGORITHMS[algorithm]}>._domainkey.{domain}",
         type="TXT",
         content=f"v=DKIM1; k={kind}; h=sha256; p=<public key>",
         ttl=TTL,
         phase="keys",
         role=f"dkim-{DKIM_ALGORITHMS[algorithm]}",
-        reason=f"{algorithm} key of {domain.name} (RFC 6376{', RFC 8463' if kind == 'ed25519' else ''})",
-        deferred=Deferred("dkim", f"{domain.name}/{algorithm}"),
+        reason=f"{algorithm} key of {domain}{whose} (RFC 6376{', RFC 8463' if kind == 'ed25519' else ''})",
+        deferred=Deferred("dkim", f"{domain}/{algorithm}{'@' if service else ''}{service}"),
     )
+
+
+def _dkim(domain: DomainPlan, algorithm: str) -> Record:
+    return dkim(domain.zone, domain.name, domain.dkim, algorithm)

@@ -38,9 +38,10 @@ class RoutingFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What exists. dkim: dicts with domain, algorithm, selector, txt; spki: host name → SHA-256 of the key, hex;
-    signed: zones whose answers validate (DNSSEC); routing: routed domain → what its service tells; tunnels and smarthosts:
-    service through which applications send → what its tunnel's provider, or the servers that take its mail, tell."""
+    """What exists. dkim: dicts with domain, algorithm, selector, txt, and service where the key is a service's own; spki: host
+    name → SHA-256 of the key, hex; signed: zones whose answers validate (DNSSEC); routing: routed domain → what its service
+    tells; tunnels and smarthosts: service through which applications send → what its tunnel's provider, or the servers that
+    take its mail, tell."""
 
     dkim: Tuple[Mapping[str, Any], ...] = ()
     spki: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -93,9 +94,13 @@ def _fill(record: Record, facts: Facts) -> Sequence[Record]:
     assert record.deferred is not None
     key = record.deferred.key
     if record.deferred.kind == "dkim":
-        domain, _slash, algorithm = key.rpartition("/")
+        domain, _slash, rest = key.rpartition("/")
+        algorithm, _at, service = rest.partition("@")
+        wanted = {"domain": domain, "algorithm": algorithm}
         found = [
-            f for f in facts.dkim if f.get("domain") == domain and f.get("algorithm") == algorithm and f.get("txt")
+            f
+            for f in facts.dkim
+            if wanted.items() <= f.items() and str(f.get("service") or "") == service and f.get("txt")
         ]
         return [
             dataclasses.replace(

@@ -93,6 +93,16 @@ def as_used(profile: Profile, given: Mapping[str, str]) -> Profile:
     return dataclasses.replace(profile, dmarc=dmarc)
 
 
+def as_relayed(profile: Profile) -> Profile:
+    """The profile of a smarthost whose mail we have signed with the domain's own key before it gets there.
+
+    Where the provider leaves sender and content alone, that signature is aligned whatever else is set up there.
+    """
+    if profile.dmarc.max_policy == POLICIES[0]:
+        return profile
+    return dataclasses.replace(profile, dmarc=dataclasses.replace(profile.dmarc, aligned_dkim="strict"))
+
+
 def _inputs_in(profile: Profile, text: str) -> Set[str]:
     return {one.name for one in profile.inputs} & set(PLACEHOLDER.findall(text))
 

@@ -113,12 +113,16 @@ class Port:
 
 @dataclass(frozen=True)
 class Submission:
-    """Where mail programs and servers hand in mail. username, password: what they are, in words."""
+    """Where mail programs and servers hand in mail. username, password: what they are, in words.
+
+    login: the user name where it is the same for every customer; ``{secret}`` where the password is the user name too.
+    """
 
     host: str
     ports: Tuple[Port, ...]
     username: str = ""
     password: str = ""
+    login: str = ""
 
     @property
     def step(self) -> str:

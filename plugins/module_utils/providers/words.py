@@ -113,6 +113,11 @@ SUBMISSION = Mapped(
         "ports": Key(Many(PORT), required=True, doc="the best one first"),
         "username": Key(Text(), default=""),
         "password": Key(Text(), default=""),
+        "login": Key(
+            Text(pattern=r"[A-Za-z0-9._@-]+|\{secret\}", wanted="a user name, or {secret}"),
+            default="",
+            doc="the user name, where it is the same for every customer; {secret} where it is the password too",
+        ),
     },
 )
 MTA_STS = Mapped(

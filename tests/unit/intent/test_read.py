@@ -89,7 +89,6 @@ def test_unicode_names_are_shown_and_punycode_is_written() -> None:
             ),
         ),
         ("MS-INT-009", raw(mail_intent=7)),
-        ("MS-INT-010", raw(mail_submission=[{"name": "notify"}])),
         ("MS-INT-010", with_domain(outbound={"provider": "stalwart", "egress": {"smarthost": "smtp2go"}})),
         ("MS-INT-010", with_domain(migrate={"from": "x", "stage": "dual"})),
         ("MS-INT-010", raw(domains=[TWO_EDGES], hosts={**HOSTS, "vps2": VPS2})),
