@@ -32,6 +32,7 @@ AREAS = {
     "PRO": "Provider profiles",
     "CW": "Workers",
     "ES": "Email Sending",
+    "TUN": "Cloudflare Tunnels",
     "CHK": "The verification",
 }
 

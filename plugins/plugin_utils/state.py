@@ -93,12 +93,27 @@ class SecretStore:
     def make(self, name: str) -> tuple[str, Path]:
         """A new secret of 192 bits; returns it and where it is kept."""
         value = secrets.token_urlsafe(24)
+        return value, self.put(name, value)
+
+    def put(self, name: str, value: str) -> Path:
+        """Keep a secret that somebody else made; returns where. It replaces one of the same name as a whole."""
         text = value + "\n"
         if self._vault is not None:
             text = self._vault.encrypt(text).decode()
         path = self._path(name)
         write_private(path, text)
-        return value, path
+        return path
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the secrets that begin so, sorted."""
+        if not self._directory.is_dir():
+            return []
+        # What begins with a dot is a file that is just being written.
+        return sorted(p.name for p in self._directory.iterdir() if p.name.startswith(prefix) and p.is_file())
+
+    def remove(self, name: str) -> None:
+        """Hold a secret no more; one that is not held is no mistake."""
+        self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         if not name or "/" in name or "\0" in name or name.startswith("."):
