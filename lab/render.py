@@ -48,6 +48,16 @@ ROUTING_SCOPES = (
     "Analytics:Read",
     "Account Settings:Read",
 )
+#: The zone that applications send as, and what a token for an internal sender has to allow.
+SENDER_ZONE = "example.com"
+SENDER_SCOPES = (
+    *ROUTING_SCOPES,
+    "Email Sending:Edit",
+    "Cloudflare Tunnel:Edit",
+    "Access: Apps and Policies:Edit",
+    "Access: Service Tokens:Edit",
+    "Access: Organizations, Identity Providers, and Groups:Read",
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,7 @@ def _twin(facts: World) -> dict[str, Any]:
             {"token": facts.secrets.cloudflare_token, "scopes": ["Zone:Read", "DNS:Edit"]},
             {"token": facts.secrets.cloudflare_routing_token, "scopes": list(ROUTING_SCOPES), "zones": [ROUTED_ZONE]},
             {"token": facts.secrets.cloudflare_hosted_token, "scopes": list(HOSTED_SCOPES), "zones": [HOSTED_ZONE]},
+            {"token": facts.secrets.cloudflare_sender_token, "scopes": list(SENDER_SCOPES), "zones": [SENDER_ZONE]},
         ],
         "email": {"dkim_public_key": facts.routing_dkim_record.partition("p=")[2]},
         "ddns": {
