@@ -14,6 +14,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning im
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import (
     CONTROLLER,
     View,
+    named_secrets,
     secret_references,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data
@@ -37,9 +38,11 @@ class ActionModule(ActionBase):
         view = View(plan, facts_from(plain(args["facts"])), CONTROLLER)
         run_id = secrets.token_hex(6)
         options = Options(wait=args["wait"], senders=plain(args["senders"]))
+        by_vantage = probe_plan(view, run_id, options)
         return {
             "changed": False,
             "run_id": run_id,
-            "by_vantage": probe_plan(view, run_id, options),
+            "by_vantage": by_vantage,
             "secret_references": list(secret_references(plan)),
+            "secrets_by_vantage": {vantage: sorted(named_secrets(probes)) for vantage, probes in by_vantage.items()},
         }

@@ -16,7 +16,8 @@ description:
   - Runs all given probes at once in one process and returns what they saw. It judges nothing, changes nothing on the
     host, and never fails because a network does.
   - The probes come from M(mailstead.stack.mail_probe_plan); their observations go to M(mailstead.stack.mail_judge).
-  - The probes of kind C(canary) and C(stranger) send one small message each to the mailboxes that the plan names.
+  - The probes of kind C(canary), C(stranger) and C(submit) send one small message each to the mailboxes that the plan
+    names.
 requirements:
   - python3-dnspython for probes that ask the DNS
   - python3-cryptography for probes that read certificates and keys

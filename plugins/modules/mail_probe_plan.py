@@ -72,6 +72,10 @@ secret_references:
   returned: always
   type: list
   elements: str
+secrets_by_vantage:
+  description: Those of RV(secret_references) that the probes of each vantage name. No host needs the others.
+  returned: always
+  type: dict
 run_id:
   description: The token in all messages of this run.
   returned: always

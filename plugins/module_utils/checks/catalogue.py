@@ -10,6 +10,7 @@ from typing import Dict, Tuple
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.check import AREAS, Check
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.elsewhere import ELSEWHERE
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import WARN
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.senders import SENDERS
 
 #: What a message from us to somebody else needs on its way.
 OUTBOUND = ("A1", "A2", "A3", "A4", "B1", "C3", "F1", "F2", "F3", "F4", "F10", "F12", "H1", "K2", "K3")
@@ -539,6 +540,7 @@ CHECKS: Tuple[Check, ...] = (
         ("C1", "C2", "C3", "E3", "K2", "K3"),
     ),
     *ELSEWHERE,
+    *SENDERS,
 )
 
 BY_ID: Dict[str, Check] = {c.id: c for c in CHECKS}

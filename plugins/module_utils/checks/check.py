@@ -26,6 +26,7 @@ AREAS: Dict[str, str] = {
     "N": "Hosted mailboxes",
     "P": "Mail really sent",
     "R": "Email Routing",
+    "S": "Internal senders",
 }
 
 

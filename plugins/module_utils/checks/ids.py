@@ -101,3 +101,44 @@ def autoconfig(domain: str) -> str:
 
 def dkim_file(domain: str, selector: str) -> str:
     return f"file.dkim/{domain}/{selector}"
+
+
+def sender_tls(service: str) -> str:
+    return f"sender.tls/{service}"
+
+
+def sender_stranger(service: str) -> str:
+    return f"sender.stranger/{service}"
+
+
+def sender_forged(service: str) -> str:
+    return f"sender.forged/{service}"
+
+
+def sender_password(service: str) -> str:
+    return f"sender.password/{service}"
+
+
+def sender_starttls(service: str) -> str:
+    return f"sender.starttls/{service}"
+
+
+def sender_port25(service: str, address: str) -> str:
+    return f"sender.port25/{service}/{address}"
+
+
+def sender_message(service: str, vantage: str, witness: str) -> str:
+    return f"sender.message/{service}/{vantage}/{witness}"
+
+
+def sender_witness(service: str, witness: str) -> str:
+    return f"sender.witness/{service}/{witness}"
+
+
+def tunnel_upgrade(service: str, token: str) -> str:
+    """token: ``none`` or ``wrong``."""
+    return f"tunnel.upgrade/{service}/{token}"
+
+
+def smarthost(service: str, name: str) -> str:
+    return f"smarthost.login/{service}/{name}"

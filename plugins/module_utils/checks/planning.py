@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.marks import FOREIGN, OWN_ADDRESS, token
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning_senders import Wanted, of_service
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import (
     Key,
     View,
     addresses_of,
+    bounce_domains,
     domain_of,
     exchangers,
     within,
@@ -60,8 +63,6 @@ OPERATORS: Tuple[Mapping[str, Any], ...] = (
 FAMILIES = ("ipv4", "ipv6")
 CLIENT_PORTS = (465, 993, 443)
 
-#: Filled in by the vantage: its own address.
-OWN_ADDRESS = "{me}"
 #: Open-relay variants: MAIL FROM and RCPT TO; {domain} is ours, {foreign} belongs to nobody who would receive it.
 RELAY_VARIANTS: Tuple[Tuple[str, str, str], ...] = (
     ("external", "{me}", "probe@{foreign}"),
@@ -70,8 +71,6 @@ RELAY_VARIANTS: Tuple[Tuple[str, str, str], ...] = (
     ("percent", "{me}", "probe%{foreign}@{domain}"),
     ("quoted", "{me}", '"probe@{foreign}"@{domain}'),
 )
-#: A domain that accepts no mail by definition (RFC 2606 §3); the session ends before DATA in any case.
-FOREIGN = "example.net"
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,8 @@ def probe_plan(view: View, run_id: str, options: Options = Options()) -> Dict[st
     planner.edges()
     planner.homes()
     planner.outside()
+    planner.services()
     return {v: sorted(found, key=lambda p: str(p["id"])) for v, found in planner.probes.items()}
-
-
-def token(run_id: str, label: str, domain: str) -> str:
-    """What is searched for in mailboxes: unique for a run, a message and a domain."""
-    return f"ms{run_id}{label}{domain.replace('.', '')}"
 
 
 class _Planner:
@@ -302,7 +297,7 @@ class _Planner:
             if domain.zone == zone:
                 wanted |= {(domain.name, t) for t in ("MX", "TXT", "SOA", "A")}
                 wanted.add((f"_dmarc.{domain.name}", "TXT"))
-                wanted |= {(key.record, "TXT") for key in self.view.keys(domain.name)}
+                wanted |= {(key.record, "TXT") for key in self.view.signing(domain.name)}
         wanted |= {(r.name, r.type) for d in self.view.routed if d.zone == zone for r in d.keeps}
         for hosted in self.view.hosted:
             if hosted.zone == zone:
@@ -330,6 +325,8 @@ class _Planner:
                 wanted.add((target, "MX"))
                 if not same_organisation(target, domain.zone):
                     wanted.add((f"{domain.name}._report._dmarc.{target}", "TXT"))
+        for service in self.view.submissions if reports else ():
+            wanted |= {(domain, "MX") for domain in bounce_domains(service)}
         for hosted in self.view.hosted if reports else ():
             wanted |= {(host, rtype) for host in exchangers(hosted) for rtype in ("A", "AAAA")}
             # The provider's name, not ours: its absence in a cache hides nothing that we publish.
@@ -376,6 +373,20 @@ class _Planner:
 
     def keys_at(self, host: str, domain: DomainPlan) -> List[Key]:
         return [k for k in self.view.keys(domain.name) if k.path and k.home == host]
+
+    # -- services through which applications send ------------------------------------------------------------------
+
+    def services(self) -> None:
+        for number, service in enumerate(self.view.submissions):
+            for vantage in (service.host, *(c.host for c in service.clients)):
+                self.add(vantage, ids.CLOCK, "clock")
+            for key in self.view.keys_of_service(service):
+                if key.path:
+                    self.add(service.host, ids.dkim_file(key.domain, key.selector), "dkim_file", path=key.path)
+            for vantage, name, kind, args in of_service(
+                Wanted(self.view, service, self.run_id, number, self.options.wait)
+            ):
+                self.add(vantage, name, kind, **args)
 
     # -- outside ---------------------------------------------------------------------------------------------------
 

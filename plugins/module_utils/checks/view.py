@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import headers
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
@@ -21,6 +21,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     Record,
     RoutingPlan,
     RulePlan,
+    SubmissionPlan,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, resolve
 
@@ -30,15 +31,21 @@ CONTROLLER = "localhost"
 
 @dataclass(frozen=True)
 class Vantages:
-    """Hosts from which the path is looked at, by what they can see. outside: hosts that are no part of the path."""
+    """Hosts from which the path is looked at, by what they can see. outside: hosts that are no part of the path.
+
+    sending: hosts of services through which applications send; clients: hosts of applications behind a tunnel.
+    """
 
     home: Tuple[str, ...]
     edge: Tuple[str, ...]
     outside: Tuple[str, ...]
     controller: str = CONTROLLER
+    sending: Tuple[str, ...] = ()
+    clients: Tuple[str, ...] = ()
 
     def all(self) -> Tuple[str, ...]:
-        return tuple(dict.fromkeys((self.controller, *self.edge, *self.home, *self.outside)))
+        every = (self.controller, *self.edge, *self.home, *self.outside, *self.sending, *self.clients)
+        return tuple(dict.fromkeys(every))
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,20 @@ class View:
         self.facts = facts
         # Through the first phase only: what does not exist yet is left out instead of being an error.
         self.zones: Dict[str, Tuple[Record, ...]] = {z.name: z.records for z in resolve(plan, facts, "address")}
+        inside = {h.host for h in plan.homes} | {s.host for s in self.submissions}
         self.vantages = Vantages(
             home=tuple(h.host for h in plan.homes),
             edge=tuple(e.host for e in plan.edges),
-            outside=tuple(v for v in plan.vantages if v not in {h.host for h in plan.homes}),
+            outside=tuple(v for v in plan.vantages if v not in inside),
             controller=controller,
+            sending=tuple(s.host for s in self.submissions),
+            clients=tuple(c.host for s in self.submissions for c in s.clients),
         )
+
+    @property
+    def submissions(self) -> Tuple[SubmissionPlan, ...]:
+        """Services in use through which applications send."""
+        return tuple(s for s in self.plan.submissions if s.state == "present")
 
     @property
     def routed(self) -> Tuple[RoutingPlan, ...]:
@@ -148,13 +163,25 @@ class View:
         return [r for r in self.zones.get(self.zone_of(name), ()) if r.name == name and r.type == rtype]
 
     def keys(self, domain: str) -> List[Key]:
-        """The keys that sign for a domain. An entry with a stage other than active (or empty) does not sign."""
-        out = []
+        """The keys that sign for a domain at its home. An entry with a stage other than active (or empty) does not sign."""
         plan = next((d for d in self.plan.domains if d.name == domain), None)
-        if plan is None:
-            return []
+        return [] if plan is None else self._keys(domain, "", plan.home)
+
+    def keys_of_service(self, service: SubmissionPlan, domain: str = "") -> List[Key]:
+        """The keys with which a service signs what applications send: for one domain, or for all of its domains."""
+        domains = (domain,) if domain else service.domains
+        return [key for name in domains for key in self._keys(name, service.name, service.host)]
+
+    def signing(self, domain: str) -> List[Key]:
+        """Every key of ours that signs for a domain, wherever."""
+        return [*self.keys(domain), *(k for s in self.submissions for k in self.keys_of_service(s, domain))]
+
+    def _keys(self, domain: str, service: str, host: str) -> List[Key]:
+        out = []
         for fact in self.facts.dkim:
             if fact.get("domain") != domain or not fact.get("txt") or fact.get("stage", "active") not in ("", "active"):
+                continue
+            if str(fact.get("service") or "") != service:
                 continue
             out.append(
                 Key(
@@ -163,7 +190,7 @@ class View:
                     str(fact.get("selector", "")),
                     str(fact["txt"]),
                     str(fact.get("path") or fact.get("key_file") or fact.get("file") or ""),
-                    plan.home,
+                    host,
                 )
             )
         return sorted(out, key=lambda k: k.selector)
@@ -225,14 +252,34 @@ def addresses_of(edge: EdgePlan) -> Tuple[str, ...]:
     return tuple(a for a in (edge.ipv4, edge.ipv6) if a)
 
 
+def bounce_domains(service: SubmissionPlan) -> Tuple[str, ...]:
+    """Domains of the envelope senders that a service's mail leaves with, where bounces are not told to a program alone."""
+    own = {domain_of(a.return_path) for a in service.applications if a.return_path}
+    if not service.webhook:
+        own |= {domain for a in service.applications if not a.return_path for domain in a.domains}
+    return tuple(sorted(own))
+
+
 def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower()
 
 
 def secret_references(plan: MailPlan) -> Tuple[str, ...]:
-    """The references whose values the probes need: the first mailbox of every domain and the canaries' mailboxes."""
+    """The references whose values the probes need: the first mailbox of every domain and the canaries' mailboxes; of
+    services for applications the login that checks use and those at smarthosts."""
     found = [d.accounts[0].secret for d in plan.domains if d.accounts] + [c.secret for c in plan.canaries]
+    for service in plan.submissions:
+        if service.state == "present":
+            found += [s.secret for s in (*service.smarthosts, service.probe) if s is not None and s.secret]
     return tuple(sorted(set(found)))
+
+
+def named_secrets(args: Any) -> Set[str]:
+    """The references that a probe's arguments hold, however deep."""
+    if isinstance(args, Mapping):
+        own = {str(v) for k, v in args.items() if k == "secret" and isinstance(v, str) and v}
+        return own.union(*(named_secrets(v) for v in args.values()))
+    return set().union(*(named_secrets(v) for v in args)) if isinstance(args, (list, tuple)) else set()
 
 
 def witness_options(data: Mapping[str, Any]) -> Dict[str, str]:

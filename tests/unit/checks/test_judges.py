@@ -31,7 +31,8 @@ RSA = f"202611r._domainkey.{DOMAIN}"
 ED = f"202611e._domainkey.{DOMAIN}"
 TLS465 = f"tls/{V4}/465"
 #: Domains whose mail others take have worlds of their own, see test_routing.py, test_hosted.py and test_submission.py.
-OF_A_SERVER = [c for c in CHECKS if c.area not in ("Email Routing", "Hosted mailboxes") and c.id != "L16"]
+ELSEWHERE = ("Email Routing", "Hosted mailboxes", "Internal senders")
+OF_A_SERVER = [c for c in CHECKS if c.area not in ELSEWHERE and c.id != "L16"]
 
 
 def put(probe: str, vantage: str = "", /, **values: object) -> Break:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import report as reports
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import Options, probe_plan, token
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.marks import token
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import Options, probe_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import View, secret_references
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.plugin_utils import report_files

@@ -19,9 +19,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges impo
     path,
     policy,
     routing,
+    senders,
+    sending,
     smtp,
     spf,
     tls,
+    tunnel,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import Case
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation, Observations
@@ -43,6 +46,9 @@ JUDGES: Tuple[Callable[[Case], Iterator[Finding]], ...] = (
     path.judge,
     routing.judge,
     hosted.judge,
+    senders.judge,
+    tunnel.judge,
+    sending.judge,
 )
 
 

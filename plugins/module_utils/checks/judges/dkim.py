@@ -16,7 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.receivers import demanded
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import Key
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan, SubmissionPlan
 
 MIN_BITS, GOOD_BITS, MAX_BITS = 1024, 2048, 4096
 #: Without these in h= a signed message can be given another face.
@@ -30,11 +30,28 @@ def judge(case: Case) -> Iterator[Finding]:
             for check in ("G1", "G4", "G6", "G7"):
                 yield case.unknown(check, domain.name, "no facts about DKIM keys were given")
             continue
-        yield _rsa(case, domain, keys)
+        yield _rsa(case, domain.name, keys, "add rsa-2048 to dkim.keys in mail_domains")
         for key in keys:
             yield from _key(case, domain, key)
     for hosted in case.view.hosted:
         yield from _of_others(case, hosted)
+    for service in case.view.submissions:
+        for name in service.domains:
+            yield from _of_service(case, service, name)
+
+
+def _of_service(case: Case, service: SubmissionPlan, name: str) -> Iterator[Finding]:
+    """Keys with which a service signs what applications send; that they sign is S27's matter."""
+    keys = case.view.keys_of_service(service, name)
+    scope = f"{name}/{service.name}"
+    if not keys:
+        for check in ("G1", "G4", "G6"):
+            yield case.unknown(check, scope, f"no facts about the DKIM keys of {service.name} were given")
+        return
+    yield _rsa(case, scope, keys, "add rsa-2048 to dkim.keys of the domain in mail_domains")
+    for key in keys:
+        yield from _record(case, key)
+        yield _file(case, key)
 
 
 def _of_others(case: Case, domain: HostedPlan) -> Iterator[Finding]:
@@ -60,15 +77,15 @@ def _undeclared(case: Case, domain: HostedPlan) -> Finding:
     )
 
 
-def _rsa(case: Case, domain: DomainPlan, keys: List[Key]) -> Finding:
+def _rsa(case: Case, scope: str, keys: List[Key], fix: str) -> Finding:
     found = [k.selector for k in keys if k.algorithm.startswith("rsa")]
     return case.finding(
         "G6",
-        domain.name,
+        scope,
         "pass" if found else "fail",
         ", ".join(found) or f"only {', '.join(k.algorithm for k in keys)}",
         expected="at least one RSA key that signs",
-        fix="add rsa-2048 to dkim.keys in mail_domains",
+        fix=fix,
     )
 
 

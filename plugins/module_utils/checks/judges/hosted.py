@@ -97,7 +97,7 @@ def _proven(case: Case, domain: HostedPlan) -> Finding:
     name = domain.name
     needs = case.zone_needs(name)
     policy = case.published(f"_dmarc.{name}", "TXT")
-    keys = [*case.view.keys_of_others(domain), *case.view.keys(name)]
+    keys = [*case.view.keys_of_others(domain), *case.view.signing(name)]
     signed = [case.published(k.record, "CNAME" if k.alias else "TXT") for k in keys]
     looked = [case.published(name, "TXT"), policy, *signed]
     if not all(p.known for p in looked):

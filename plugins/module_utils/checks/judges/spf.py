@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Tuple, Union
+from typing import Iterator, List, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks import ids
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding
@@ -21,12 +21,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     parse,
     spf_records,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
-    DomainPlan,
-    HostedPlan,
-    MailDomain,
-    RoutingPlan,
-)
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan, MailDomain
 
 MANY_TERMS = 8
 LONG_RECORD = 450
@@ -129,23 +124,24 @@ def _strings(case: Case, name: str, found: Published, record: str, needs: Tuple[
     )
 
 
-def authorised(case: Case, check: str, domain: Union[RoutingPlan, HostedPlan], run: str) -> Finding:
+def authorised(case: Case, check: str, domain: MailDomain, run: str, scope: str = "") -> Finding:
     """Whether the published record holds every term of the plan. run: what publishes it, in words."""
     name = domain.name
+    scope = scope or name
     found = case.published(name, "TXT")
     needs = (*case.zone_needs(name), f"F1@{name}")
     wanted = parse(planned(case, name))
     records = spf_records(found.values)
     if not found.known or len(records) != 1:
-        return case.unknown(check, name, found.why or NOT_ONE, expected=str(wanted), requires=needs)
+        return case.unknown(check, scope, found.why or NOT_ONE, expected=str(wanted), requires=needs)
     try:
         live = {t.key for t in parse(records[0]).mechanisms}
     except SpfError as error:
-        return case.unknown(check, name, str(error), requires=(*needs, f"F2@{name}"))
+        return case.unknown(check, scope, str(error), requires=(*needs, f"F2@{name}"))
     missing = [str(t) for t in wanted.mechanisms if t.name != "all" and t.key not in live]
     return case.finding(
         check,
-        name,
+        scope,
         "fail" if missing else "pass",
         f"{', '.join(missing)} missing" if missing else records[0],
         expected=str(wanted),

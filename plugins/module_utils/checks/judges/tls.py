@@ -129,14 +129,18 @@ def _certificate(case: Case, port: Port, tls: Mapping[str, Any]) -> Finding:
     )
 
 
-def _expiry(case: Case, port: Port, tls: Mapping[str, Any]) -> Finding:
+def lifetime(tls: Mapping[str, Any], now: float) -> Tuple[str, str]:
+    """Verdict on what is left of a certificate's life, and that in words."""
     begin, end = float(tls["not_before"]), float(tls["not_after"])
-    share = (end - case.now) / (end - begin) if end > begin else 0.0
-    days = (end - case.now) / 86400
-    verdict = "fail" if share < FAIL_SHARE or case.now < begin else "warn" if share < WARN_SHARE else "pass"
+    share = (end - now) / (end - begin) if end > begin else 0.0
+    days = (end - now) / 86400
+    verdict = "fail" if share < FAIL_SHARE or now < begin else "warn" if share < WARN_SHARE else "pass"
     observed = f"{days:.1f} days left, {max(share, 0) * 100:.0f} % of its life" if share > 0 else "expired"
-    if case.now < begin:
-        observed = "not valid yet"
+    return verdict, "not valid yet" if now < begin else observed
+
+
+def _expiry(case: Case, port: Port, tls: Mapping[str, Any]) -> Finding:
+    verdict, observed = lifetime(tls, case.now)
     return case.finding(
         "K3",
         port.scope,

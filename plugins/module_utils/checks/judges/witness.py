@@ -29,8 +29,10 @@ class Errand:
     junk: str
 
 
-def arrival(case: Case, check: str, domain: str, errand: Errand, expected: str, needs: Tuple[str, ...]) -> Finding:
-    """Accepted by those who take the domain's mail, and found in the mailbox."""
+def arrival(
+    case: Case, check: str, domain: str, errand: Errand, expected: str, needs: Tuple[str, ...], found_as: str = ""
+) -> Finding:
+    """Accepted by those who take the domain's mail, and found in the mailbox. found_as: label there, if it is another."""
     sent, box = case.seen(errand.sent), case.seen(errand.box)
     if sent is None or not sent.ok:
         return case.unknown(check, domain, case.why_not(sent, errand.sent), requires=needs)
@@ -43,7 +45,7 @@ def arrival(case: Case, check: str, domain: str, errand: Errand, expected: str, 
         )
     if box is None or not box.ok:
         return case.unknown(check, domain, case.why_not(box, errand.box), evidence=evidence, requires=needs)
-    message = box.data["messages"].get(errand.label)
+    message = box.data["messages"].get(found_as or errand.label)
     waited = box.data["waited_ms"] / 1000
     if message is None:
         observed = f"accepted, but not found at {errand.address} after {waited:.0f} s"

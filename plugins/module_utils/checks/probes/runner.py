@@ -19,6 +19,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes impo
     mail,
     smtp,
     tls,
+    upgrade,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, ProbeError, classify
 
@@ -39,13 +40,15 @@ KINDS: Dict[str, Probe] = {
     "spf": dns.probe_spf,
     "spf_cost": dns.probe_spf_cost,
     "stranger": mail.probe_stranger,
+    "submit": mail.probe_submit,
     "tls": tls.probe_tls,
     "tunnel_peers": host.probe_tunnel_peers,
+    "upgrade": upgrade.probe_upgrade,
     "zone": dns.probe_zone,
 }
 
 #: What is started first: a message takes its time to arrive, and servers make whoever names a wrong recipient wait.
-FIRST = ("stranger", "canary", "smtp")
+FIRST = ("stranger", "submit", "canary", "smtp")
 
 #: Seconds between a probe's own deadline and the moment its thread is given up.
 GRACE = 2.0

@@ -14,6 +14,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes impo
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.context import Context, ProbeError, classify
 
 MAX_REPLY = 64 * 1024
+#: A user name of this form is the password once more.
+SECRET_NAME = "{secret}"
 #: In a scripted command: the address of whoever runs the probe (``sender`` of the probe, else probe@<host name>).
 OWN_ADDRESS = "{me}"
 
@@ -108,8 +110,11 @@ class Conversation:
         return reply
 
     def login(self, username: str, password: str) -> Reply:
+        """AUTH PLAIN. Where the user name is the password too (``{secret}``), it is left out of the transcript as well."""
+        shown = username
+        username = username.replace(SECRET_NAME, password)
         token = base64.b64encode(f"\0{username}\0{password}".encode()).decode("ascii")
-        return self.command(f"AUTH PLAIN {token}", shown=f"AUTH PLAIN <{username}>")
+        return self.command(f"AUTH PLAIN {token}", shown=f"AUTH PLAIN <{shown}>")
 
     def message(self, content: bytes) -> Reply:
         """DATA with dot stuffing; the reply is that to the end of data, or to DATA itself when refused."""
@@ -156,7 +161,8 @@ def probe_smtp(args: Dict[str, Any], ctx: Context) -> Dict[str, Any]:
     """A session with the given steps.
 
     args: address, port, name (certificate name), tls (none, starttls, implicit), ehlo, before_tls (commands), auth
-    ({username, secret}), steps ({label, send} or {label, message, after}), sender, legacy (bool).
+    ({username, secret or made_up (a password that is none), strict (only over TLS whose chain and name are verified)}),
+    steps ({label, send} or {label, message, after}), sender, legacy (bool).
     data: connect, banner, banner_ms, ehlo, ehlo_tls, tls (certificate), replies {label: {code, text}}, transcript,
     ended (class of what cut the session short).
     """
@@ -233,7 +239,12 @@ def _speak(args: Dict[str, Any], ctx: Context, talk: Conversation, data: Dict[st
     if "tls" in data:
         data["tls"].update(chain_ok=verify and "chain_error" not in data, chain_error=data.get("chain_error", ""))
     if args.get("auth"):
-        login = talk.login(str(args["auth"]["username"]), ctx.secret(str(args["auth"]["secret"])))
+        auth = dict(args["auth"])
+        if auth.get("strict") and not (data.get("tls", {}).get("chain_ok") and data["tls"].get("name_ok")):
+            data["ended"] = "tls"
+            return
+        password = str(auth.get("made_up") or "") or ctx.secret(str(auth["secret"]))
+        login = talk.login(str(auth["username"]), password)
         data["replies"]["auth"] = {"code": login.code, "text": login.text}
         if not login.ok:
             data["ended"] = "auth"

@@ -41,10 +41,15 @@ def name_matches(pattern: str, name: str) -> bool:
     return pattern == name
 
 
-def handshake(sock: socket.socket, name: str, verify: bool, legacy: bool = False) -> ssl.SSLSocket:
-    """TLS on a connected socket; the socket is closed when it fails. Raises ssl.SSLError, OSError."""
+def handshake(sock: socket.socket, name: str, verify: bool, legacy: bool = False, named: bool = False) -> ssl.SSLSocket:
+    """TLS on a connected socket; the socket is closed when it fails. Raises ssl.SSLError, OSError.
+
+    named: a certificate for another name fails too, as it must before a password is sent.
+    """
+    context = client_context(verify, legacy)
+    context.check_hostname = verify and named
     try:
-        return client_context(verify, legacy).wrap_socket(sock, server_hostname=name)
+        return context.wrap_socket(sock, server_hostname=name)
     except (OSError, ValueError):
         sock.close()
         raise
