@@ -30,7 +30,7 @@ def build(config: TwinConfig) -> Twin:
 
     Raises PublishError, ApiError (a configured record is refused) and OSError.
     """
-    publisher = DdnsPublisher(config.ddns, config.proxy) if config.ddns else None
+    publisher = DdnsPublisher(config.ddns, config.proxy, config.tunnel_edge) if config.ddns else None
     store = FileStore(Path(config.state_dir)) if config.state_dir else None
     if publisher:
         publisher.wait_until_serving(config.zones)
@@ -41,6 +41,7 @@ def build(config: TwinConfig) -> Twin:
         load=store.load if store else None,
         importer=publisher.import_bodies if publisher else None,
         account_store=store,
+        trust_store=store,
     )
     for state in twin.zones.values():
         if publisher:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .email.options import DEFAULTS, EmailOptions
+from .zero_trust.options import DEFAULTS as TRUST_DEFAULTS
+from .zero_trust.options import TrustOptions
 
 PLANS = ("free", "pro", "business", "enterprise")
 #: Permission groups by the level they are given at, named as the dashboard does; a scope is "<group>:Read" or ":Edit".
@@ -30,6 +32,7 @@ PERMISSION_GROUPS = {
     "Cloudflare Tunnel": "account",
     "Access: Apps and Policies": "account",
     "Access: Service Tokens": "account",
+    "Access: Organizations, Identity Providers, and Groups": "account",
     "Workers Scripts": "account",
     "Analytics": "zone",
     "Account Settings": "account",
@@ -192,7 +195,8 @@ class TwinConfig:
     added to each answer; faults: planned from the start, in order; strict: refuse unknown fields and parameters;
     error_pointers: tell in ``source.pointer`` which operation failed; duplicate_code: 81058 or 81057; state_dir: where
     records survive a restart; control_token: opens the twin's own control endpoints (see control.py);
-    email: what the mail products do where reports disagree."""
+    email: what the mail products do where reports disagree; zero_trust: the organization; tunnel_edge: addresses that answer
+    for names that lead to a tunnel, without any those of proxy."""
 
     zones: tuple[Zone, ...] = ()
     tokens: tuple[Token, ...] = ()
@@ -212,6 +216,8 @@ class TwinConfig:
     state_dir: str = ""
     control_token: str = ""
     email: EmailOptions = DEFAULTS
+    zero_trust: TrustOptions = TRUST_DEFAULTS
+    tunnel_edge: Proxy = Proxy()
 
     @classmethod
     def from_data(cls, data: Any) -> TwinConfig:
@@ -303,6 +309,8 @@ def _check(config: TwinConfig) -> None:
                 raise ConfigError(f"{where}.zones: {name} is no zone of this configuration")
     for mistake in config.email.mistakes():
         raise ConfigError(f"config.email.{mistake}")
+    for mistake in config.zero_trust.mistakes():
+        raise ConfigError(f"config.zero_trust.{mistake}")
     if config.duplicate_code not in (81057, 81058):
         raise ConfigError("config.duplicate_code: 81057 or 81058")
     if bool(config.tls_cert) != bool(config.tls_key):

@@ -18,6 +18,7 @@ from . import errors
 from .config import DNSSEC_STATES, ConfigError, Fault
 from .email import control as email
 from .response import LABEL, Response, envelope
+from .zero_trust import control as zero_trust
 
 if TYPE_CHECKING:
     from .state import ZoneState
@@ -56,7 +57,7 @@ class Control:
 
     def _command(self, method: str, words: list[str], body: Any) -> Response:
         twin, simple = self._twin, (method, "/".join(words))
-        found = self._email(method, words, body)
+        found = self._product(method, words, body)
         if found is not None:
             return envelope(found)
         if simple == ("GET", "log"):
@@ -82,8 +83,10 @@ class Control:
             raise errors.no_route(PREFIX + "/".join(words))
         return envelope({})
 
-    def _email(self, method: str, words: list[str], body: Any) -> Any:
-        """What the mail products have to say to it, if anything."""
+    def _product(self, method: str, words: list[str], body: Any) -> Any:
+        """What the mail products, tunnels and Access have to say to it, if anything."""
+        if words[0] == "zero_trust":
+            return zero_trust.command(self._twin.zero_trust, method, words[1:], body)
         if words[0] == "email":
             return email.account(self._twin.products, method, words[1:], body)
         if words[0] == "zones" and words[2:3] == ["email"]:

@@ -88,8 +88,8 @@ def split_changes(zone: str, changes: Mapping[Owner, RRset | None]) -> list[dict
 class DdnsPublisher:
     """The publisher of ZoneState against one server. Thread-safe; zones publish side by side."""
 
-    def __init__(self, ddns: Ddns, proxy: Proxy | None = None) -> None:
-        self._ddns, self._proxy = ddns, proxy or Proxy()
+    def __init__(self, ddns: Ddns, proxy: Proxy | None = None, tunnel_edge: Proxy | None = None) -> None:
+        self._ddns, self._proxy, self._tunnel_edge = ddns, proxy or Proxy(), tunnel_edge
         ring = dns.tsigkeyring.from_text({ddns.tsig_name: (ddns.tsig_algorithm, ddns.secret())})
         self._key: dns.tsig.Key = ring[dns.name.from_text(ddns.tsig_name)]
         self._lock = threading.Lock()
@@ -102,14 +102,14 @@ class DdnsPublisher:
 
         After a failure nobody knows what the server took, so the next change compares with what it serves.
         """
-        wanted = served_sets(zone, after.values(), self._proxy)
+        wanted = self._sets(zone, after.values())
         with self._lock:
             unsure = zone.name in self._unsure
             self._unsure.add(zone.name)
         if unsure:
             self.synchronise(zone, after.values())
         else:
-            self._send(zone.name, differences(served_sets(zone, before.values(), self._proxy), wanted))
+            self._send(zone.name, differences(self._sets(zone, before.values()), wanted))
         with self._lock:
             self._unsure.discard(zone.name)
 
@@ -131,7 +131,7 @@ class DdnsPublisher:
 
     def synchronise(self, zone: Zone, records: Iterable[Record]) -> None:
         """Make the server serve these records and no others. Raises PublishError."""
-        wanted = served_sets(zone, records, self._proxy)
+        wanted = self._sets(zone, records)
         served = self.transfer(zone)
         if served is None:
             # Without a transfer it can only be told what to serve, not what to forget.
@@ -185,6 +185,9 @@ class DdnsPublisher:
         return None if answer.answer and answer.flags & dns.flags.AA else dns.rcode.to_text(answer.rcode())
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _sets(self, zone: Zone, records: Iterable[Record]) -> Sets:
+        return served_sets(zone, records, self._proxy, self._tunnel_edge)
 
     def _address(self) -> str:
         """The server's address; a name in the configuration is looked up each time, because a container may move."""

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import errors
-from .access import Access, Handler, Request, Table, caller_of
+from .access import Access, Request, Table, caller_of
 from .auth import Authenticator
 from .config import TwinConfig, Zone
 from .export import bind_file
 from .faults import Faults
 from .importing import bodies as imported_bodies
 from .importing import read_form
-from .products import FILTERS, LISTINGS, Listing, permission_groups
+from .products import permission_groups
 from .query import (
     RECORD_PARAMETERS,
     ZONE_PARAMETERS,
@@ -53,7 +53,7 @@ class Handlers(Access):
         self._auth, self._clock = auth, clock
         self.routes = [
             (re.compile(path.replace("{id}", _ID)), handlers)
-            for path, handlers in (*self._table().items(), *self._product_table().items(), *(more or {}).items())
+            for path, handlers in (*self._table().items(), *(more or {}).items())
         ]
 
     def _table(self) -> Table:
@@ -88,9 +88,6 @@ class Handlers(Access):
             },
         }
 
-    def _product_table(self) -> Table:
-        return {listing.path: {"GET": self._listing(listing)} for listing in LISTINGS}
-
     # -- tokens ------------------------------------------------------------------------------------------------------
 
     def _verify_user(self, request: Request) -> Response:
@@ -118,18 +115,6 @@ class Handlers(Access):
             if wanted["name"] in (None, g["name"]) and (wanted["scope"] is None or wanted["scope"] in g["scopes"])
         ]
         return envelope(chosen)
-
-    # -- products --------------------------------------------------------------------------------------------------
-
-    def _listing(self, listing: Listing) -> Handler:
-        def handle(request: Request, wanted: str) -> Response:
-            self._account(request, wanted, f"{listing.group}:Read")
-            self._known(request, FILTERS)
-            nothing: list[dict[str, Any]] = []
-            page, info = paginate(nothing, request.query, default=20, low=1, high=listing.largest)
-            return envelope(page, info=info)
-
-        return handle
 
     # -- zones -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import dns.rdatatype
 from .config import Proxy, Zone
 from .records import AUTO_TTL, Record
 from .text import format_strings
+from .zero_trust.model import SUFFIX
 
 #: A set's name (dot-less) and type.
 Owner = tuple[str, str]
@@ -45,14 +46,18 @@ def server_owned(zone: str, owner: Owner) -> bool:
     return record_type in SERVER_TYPES or (record_type == "NS" and name == zone)
 
 
-def served_sets(zone: Zone, records: Iterable[Record], proxy: Proxy | None = None) -> Sets:
+def served_sets(
+    zone: Zone, records: Iterable[Record], proxy: Proxy | None = None, tunnel_edge: Proxy | None = None
+) -> Sets:
     """The sets DNS serves.
 
-    Proxied hosts answer with the proxy's addresses, and with none when there is no proxy: the origin never shows. An apex
+    Proxied hosts answer with the proxy's addresses, and with none when there is no proxy: the origin never shows. Where a
+    proxied CNAME leads to a tunnel, they are the tunnel edge's, whether or not there is such a tunnel: the edge says. An apex
     CNAME is flattened to the addresses its target has in the same zone. A CNAME elsewhere hides what else its name has,
     because a name with a CNAME can serve nothing else (RFC 2181 §10.1). One set has one TTL: the smallest.
     """
     proxy = proxy or Proxy()
+    edge = tunnel_edge if tunnel_edge and (tunnel_edge.ipv4 or tunnel_edge.ipv6) else proxy
     everything = list(records)
     aliases = {r.name for r in everything if r.type == "CNAME" and not r.proxied and r.name != zone.name}
     found: dict[Owner, list[tuple[int, dns.rdata.Rdata]]] = {}
@@ -63,7 +68,8 @@ def served_sets(zone: Zone, records: Iterable[Record], proxy: Proxy | None = Non
 
     for record in everything:
         if record.type in ("A", "AAAA", "CNAME") and record.proxied:
-            for record_type, addresses in (("A", proxy.ipv4), ("AAAA", proxy.ipv6)):
+            front = edge if record.type == "CNAME" and record.value.content.lower().endswith(SUFFIX) else proxy
+            for record_type, addresses in (("A", front.ipv4), ("AAAA", front.ipv6)):
                 for address in addresses:
                     add((record.name, record_type), AUTO_TTL, _rdata(record_type, address))
         elif record.type == "CNAME" and record.name == zone.name:

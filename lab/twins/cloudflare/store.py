@@ -18,11 +18,11 @@ from .records import Record
 from .state import ZoneState
 
 #: No zone has a name without a dot.
-ACCOUNT = "account.json"
+ACCOUNT, TRUST = "account.json", "zero_trust.json"
 
 
 class FileStore:
-    """Files ``<directory>/<zone>.json`` and ``account.json``, replaced as a whole. Raises OSError."""
+    """Files ``<directory>/<zone>.json``, ``account.json`` and ``zero_trust.json``, replaced as a whole. Raises OSError."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -43,8 +43,18 @@ class FileStore:
         self._write(self._directory / ACCOUNT, data)
 
     def load_account(self) -> dict[str, Any] | None:
+        return self._read(ACCOUNT)
+
+    def save_trust(self, data: dict[str, Any]) -> None:
+        """What tunnels and Access keep (zero_trust/state.py)."""
+        self._write(self._directory / TRUST, data)
+
+    def load_trust(self) -> dict[str, Any] | None:
+        return self._read(TRUST)
+
+    def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            loaded: dict[str, Any] = json.loads((self._directory / ACCOUNT).read_text(encoding="utf-8"))
+            loaded: dict[str, Any] = json.loads((self._directory / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         return loaded

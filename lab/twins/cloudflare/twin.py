@@ -25,13 +25,17 @@ from .faults import ConnectionDroppedError, Entry, Faults, RateLimiter, RequestL
 from .handlers import BASE, Handlers
 from .response import LABEL, Response, envelope
 from .state import Publisher, PublishError, Store, ZoneState, utc_now
+from .zero_trust.mixin import TrustMixin
+from .zero_trust.product import CERTS, TrustProducts
+from .zero_trust.state import TrustStore
 
 
-class Twin(EmailMixin):
+class Twin(EmailMixin, TrustMixin):
     """A stand-in for the Cloudflare API's zones, records, DNSSEC and token endpoints (handlers.py). Thread-safe.
 
-    publisher brings changes into DNS, store and account_store keep them; all are optional. importer gives the record bodies that DNS
-    already serves, for zones configured so and without saved state. clock is RFC 3339 text, monotonic is seconds.
+    publisher brings changes into DNS, store, account_store and trust_store keep them; all are optional. importer gives the
+    record bodies that DNS already serves, for zones configured so and without saved state. clock is RFC 3339 text, monotonic
+    is seconds.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Twin(EmailMixin):
         load: Callable[[ZoneState], bool] | None = None,
         importer: Callable[[Zone], Iterable[dict[str, Any]]] | None = None,
         account_store: AccountStore | None = None,
+        trust_store: TrustStore | None = None,
         clock: Callable[[], str] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +66,9 @@ class Twin(EmailMixin):
         self._control = Control(self)
         self._pause = threading.Event()
         self.products = EmailProducts(config, self.zones, clock, account_store)
-        self._handlers = Handlers(config, self.zones, self._auth, self.faults, clock, self.products.table)
+        self.zero_trust = TrustProducts(config, self.zones, clock, self.products.account, trust_store)
+        tables = {**self.products.table, **self.zero_trust.table}
+        self._handlers = Handlers(config, self.zones, self._auth, self.faults, clock, tables)
 
     def zone(self, name: str) -> ZoneState:
         """A zone by its name, for tests. Raises KeyError."""
@@ -84,6 +91,8 @@ class Twin(EmailMixin):
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         if path.startswith(CONTROL):
             return self._control.handle(method, path, lower, body)
+        if (method.upper(), path) == ("GET", CERTS):
+            return Response(200, {"Content-Type": "application/json", **LABEL}, self.zero_trust.certs())
         started = time.monotonic()
         pairs = parse_qsl(query, keep_blank_values=True) if isinstance(query, str) else (query or {}).items()
         request = Request(method.upper(), path.removeprefix(BASE), dict(pairs), lower)
