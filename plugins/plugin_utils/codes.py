@@ -32,4 +32,5 @@ CODES: dict[str, str] = {
     "or port 80 does not reach the home through the tunnel; with dns-01, the zone's credentials may not write there.",
     "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",
     "MS-TLS-003": "certbot is not installed on the home host.",
+    "MS-TLS-004": "certbot's plugin for name servers of one's own needs an address, and the name that was given has none.",
 }
