@@ -175,7 +175,7 @@ class AppsApi(TrustAccess):
             content = self._content(body, None)
             now = self.trust.clock.text()
             made = App(id=new_uuid(), aud=secrets.token_hex(32), created_at=now, updated_at=now, **content)
-            made.policies = self._links(body.get("policies") or [], made)
+            made.policies = self._links(body["policies"], made) if body.get("policies") is not None else []
             self.trust.apps[made.id] = made
             answer = self._json(made)
         self._record(request, "create", "application", made.id)

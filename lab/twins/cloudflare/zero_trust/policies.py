@@ -48,7 +48,7 @@ def read(body: Mapping[str, Any], tokens: Mapping[str, ServiceToken]) -> dict[st
         raise errors.invalid_request("policy name is required", "/name")
     if decision not in DECISIONS:
         raise errors.invalid_request("unrecognized policy decision", "/decision")
-    lists = {kind: _rules(body.get(kind) or [], kind, tokens) for kind in ("include", "exclude", "require")}
+    lists = {kind: _rules(body.get(kind), kind, tokens) for kind in ("include", "exclude", "require")}
     if not lists["include"]:
         raise errors.invalid_request("policies must have at least one include rule", "/include")
     if body.get("session_duration") is not None:
@@ -61,6 +61,8 @@ def read(body: Mapping[str, Any], tokens: Mapping[str, ServiceToken]) -> dict[st
 
 
 def _rules(given: Any, kind: str, tokens: Mapping[str, ServiceToken]) -> list[dict[str, Any]]:
+    if given is None:
+        return []
     if not isinstance(given, list):
         raise errors.invalid_request(f"{kind} is a list", f"/{kind}")
     for index, rule in enumerate(given):
