@@ -73,6 +73,7 @@ class ActionModule(ActionBase):
             plan=data,
             home=next((h for h in data["homes"] if h["host"] == host), {}),
             edge=next((e for e in data["edges"] if e["host"] == host), {}),
-            hosts=sorted({h["host"] for h in data["homes"]} | {e["host"] for e in data["edges"]}),
+            submission=next((s for s in data["submissions"] if s["host"] == host), {}),
+            hosts=sorted({one["host"] for part in ("homes", "edges", "submissions") for one in data[part]}),
         )
         return result

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
-from ansible_collections.mailstead.stack.plugins.module_utils.plan import order, server
+from ansible_collections.mailstead.stack.plugins.module_utils.plan import order, server, server_parts
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
@@ -81,11 +81,11 @@ def server_objects(
     """The mail server's objects of a home, as stalwart_objects takes them."""
     whole = from_data(MailPlan, plan)
     home = next(h for h in whole.homes if h.host == host)
-    options = server.ServerOptions(allowed_ips=tuple(str(a) for a in allowed))
+    options = server_parts.ServerOptions(allowed_ips=tuple(str(a) for a in allowed))
     try:
         sent = {d.name for d in whole.domains}
         unsent = [d.name for d in whole.elsewhere if d.name not in sent]
-        return server.fill_secrets(server.server_objects(home, whole.domains, dkim, options, unsent), secrets)
+        return server_parts.fill_secrets(server.server_objects(home, whole.domains, dkim, options, unsent), secrets)
     except MailsteadError as error:
         raise AnsibleFilterError(str(error)) from None
 
@@ -115,12 +115,13 @@ def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def dkim_wanted(plan: dict[str, Any], host: str) -> list[dict[str, str]]:
-    """The signing keys of a home, as dkim_keys takes them."""
+    """The signing keys of a home, or of a service's host, as dkim_keys takes them."""
+    own = [(d["name"], d["dkim"]) for d in plan["domains"] if d["home"] == host]
+    own += [(name, dkim) for s in plan["submissions"] if s["host"] == host for name, dkim in s["dkim"]]
     return [
-        {"domain": d["name"], "algorithm": algorithm, "selector": d["dkim"]["selector"]}
-        for d in plan["domains"]
-        if d["home"] == host
-        for algorithm in d["dkim"]["algorithms"]
+        {"domain": name, "algorithm": algorithm, "selector": dkim["selector"]}
+        for name, dkim in own
+        for algorithm in dkim["algorithms"]
     ]
 
 
@@ -139,6 +140,10 @@ def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
         digest = reported(home["host"], ("tls_result", "facts_tls"), "spki_sha256")
         if digest:
             facts["spki"].update({e["mail_name"]: digest for e in plan["edges"] if e["host"] in home["edges"]})
+    for service in plan["submissions"]:
+        if service["host"] in hostvars:
+            keys = reported(service["host"], ("dkim_result", "facts_dkim"), "keys") or []
+            facts["dkim"] += [{**key, "service": service["name"]} for key in keys]
     validated: list[set[str]] = []
     for edge in plan["edges"]:
         for observation in reported(edge["host"], ("dns_signed",), "observations") or []:
@@ -148,6 +153,12 @@ def dns_facts(plan: dict[str, Any], hostvars: Any) -> dict[str, Any]:
         facts["signed"] = sorted(set.intersection(*validated))
     if plan["routing"] and "localhost" in hostvars:
         facts["routing"] = hostvars["localhost"].get("mailstead_routing_facts", {})
+    if plan["submissions"]:
+        hosts = [s["host"] for s in plan["submissions"] if s["host"] in hostvars]
+        told = [hostvars[host].get("mailstead_smarthost_facts", {}) for host in hosts]
+        facts["smarthosts"] = {name: seen for one in told for name, seen in one.items()}
+        if "localhost" in hostvars:
+            facts["tunnels"] = hostvars["localhost"].get("mailstead_tunnel_facts", {})
     return facts
 
 

@@ -137,10 +137,12 @@ def routing_inventory(mail_domains: list[dict[str, Any]], zones: list[dict[str, 
 def routing_part(plan: dict[str, Any]) -> dict[str, Any]:
     """The plan without everything that needs a host: routed domains and the zones that hold nothing else."""
     homes = {d["zone"] for d in plan["domains"]}
+    # Keys that a host has to make first.
+    homes |= {z["name"] for z in plan["zones"] if any(r["deferred"] for r in z["records"])}
     zones = [
         z for z in plan["zones"] if z["name"] not in homes and any(z["name"] == d["zone"] for d in plan["routing"])
     ]
-    return {**plan, "domains": [], "hosted": [], "homes": [], "edges": [], "ptr": [], "zones": zones}
+    return {**plan, "domains": [], "hosted": [], "homes": [], "edges": [], "ptr": [], "submissions": [], "zones": zones}
 
 
 def delegation_wanted(zones: list[dict[str, Any]], plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ short_description: Make the mail plan from the inventory
 version_added: 0.1.0
 author: The mailstead maintainers
 description:
-  - Reads C(mail_domains), C(mail_operator) and every host's C(mail_host), checks them, and returns the plan that all
+  - Reads C(mail_domains), C(mail_submission), C(mail_operator) and every host's C(mail_host), checks them, and returns the plan that all
     later steps read.
   - Every mistake of the inventory is reported at once, each with a code, its place and the fix.
   - Runs on the controller without a connection to the host and changes nothing.
@@ -46,6 +46,10 @@ home:
   type: dict
 edge:
   description: The part of the plan that concerns this host as an edge, or an empty mapping.
+  returned: success
+  type: dict
+submission:
+  description: The service through which applications send that this host runs, or an empty mapping.
   returned: success
   type: dict
 hosts:

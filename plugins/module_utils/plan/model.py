@@ -285,7 +285,7 @@ class SmarthostPlan:
     provider: a profile's id, or ``edge`` for one of our own edges (then host is the tunnel client's address). tls: implicit,
     starttls, or none within our own tunnel. username: empty without a login, ``{secret}`` where the password is the user name
     too. secret: reference. max_size: bytes a message may
-    have there; messages_per_day: its quota; both 0 when unknown.
+    have there; messages_per_day: its quota; both 0 when unknown. hint: what the password is, in words.
     """
 
     id: str
@@ -299,6 +299,7 @@ class SmarthostPlan:
     edge: str = ""
     max_size: int = 0
     messages_per_day: int = 0
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ LISTENERS: Tuple[Listener, ...] = (
 CLIENT_PORT = 2525
 #: How the name in the certificate is proved: nothing of a service can be reached from outside.
 CHALLENGE = "dns-01"
+#: Bytes that a message grows by before it is handed on: signatures, a date, an id.
+ADDED = 8192
 #: What a tunnel answers to a request for any other name.
 NOT_FOUND = "http_status:404"
 
@@ -127,9 +129,9 @@ def _application(
 
 
 def largest(smarthosts: Iterable[SmarthostPlan]) -> int:
-    """The size of the largest message that any of the smarthosts takes; 0 when one has no limit that is known."""
+    """The size of the largest message that may be handed in for any of the smarthosts; 0 when one has no known limit."""
     limits = [s.max_size for s in smarthosts]
-    return max(limits) if limits and all(limits) else 0
+    return max(limits) - ADDED if limits and all(limits) else 0
 
 
 def _smarthost(intent: intent_model.Intent, number: int, smarthost: intent_model.Smarthost) -> SmarthostPlan:
@@ -150,6 +152,7 @@ def _smarthost(intent: intent_model.Intent, number: int, smarthost: intent_model
         secret=smarthost.secret,
         max_size=profile.limit("message_bytes"),
         messages_per_day=profile.limit("messages_per_day"),
+        hint=profile.submission.password,
     )
 
 

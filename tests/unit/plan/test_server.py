@@ -19,12 +19,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
     HomePlan,
     MtaStsPlan,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.server import (
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.server import server_objects
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.server_parts import (
     ServerOptions,
     fill_secrets,
     options_from,
     secret_references,
-    server_objects,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.apply import apply
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.client import Client, basic
