@@ -30,6 +30,7 @@ PERMISSION_GROUPS = {
     "Email Routing Addresses": "account",
     "Email Sending": "account",
     "Cloudflare Tunnel": "account",
+    "Cloudflare One Connector: cloudflared": "account",
     "Access: Apps and Policies": "account",
     "Access: Service Tokens": "account",
     "Access: Organizations, Identity Providers, and Groups": "account",

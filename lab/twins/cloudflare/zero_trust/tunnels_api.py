@@ -21,8 +21,9 @@ from .clock import read_time
 from .model import Tunnel
 from .state import new_uuid
 
-GROUP = "Cloudflare Tunnel"
-READ, EDIT = f"{GROUP}:Read", f"{GROUP}:Edit"
+#: Either of them opens these calls (permission lists of the API reference).
+GROUPS = ("Cloudflare Tunnel", "Cloudflare One Connector: cloudflared")
+READ, EDIT = (tuple(f"{group}:{verb}" for group in GROUPS) for verb in ("Read", "Edit"))
 STATES = ("inactive", "degraded", "healthy", "down")
 _PATH = "/accounts/{id}/cfd_tunnel"
 _SECRET_MIN = 32
@@ -56,7 +57,7 @@ class TunnelsApi(TrustAccess):
 
     def _list(self, request: Request, account: str) -> Response:
         """Deleted tunnels are among them unless ``is_deleted=false`` (documented)."""
-        self._account(request, account, READ)
+        self._account(request, account, *READ)
         self._known(request, ("page", "per_page", *_FILTERS))
         with self.trust.lock:
             found = [
@@ -68,7 +69,7 @@ class TunnelsApi(TrustAccess):
 
     def _create(self, request: Request, account: str) -> Response:
         """The answer to this call alone has the token and the credentials (cloudflared reads the first)."""
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         body = self._body(request, ("name", "config_src", "tunnel_secret"))
         source = body.get("config_src", "local")
         if source not in ("local", "cloudflare"):
@@ -88,12 +89,12 @@ class TunnelsApi(TrustAccess):
         return envelope(answer)
 
     def _get(self, request: Request, account: str, wanted: str) -> Response:
-        self._account(request, account, READ)
+        self._account(request, account, *READ)
         with self.trust.lock:
             return envelope(self._find(wanted, deleted=True).to_json(account))
 
     def _edit(self, request: Request, account: str, wanted: str) -> Response:
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         body = self._body(request, ("name", "tunnel_secret"))
         with self.trust.lock:
             tunnel = self._find(wanted)
@@ -106,7 +107,7 @@ class TunnelsApi(TrustAccess):
 
     def _delete(self, request: Request, account: str, wanted: str) -> Response:
         """Refused while connections are listed, unless ``cascade`` takes them along (source of cloudflared)."""
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         self._known(request, ("cascade",))
         cascade = _flag("cascade", request.query.get("cascade", "false"))
         with self.trust.lock:
@@ -122,18 +123,18 @@ class TunnelsApi(TrustAccess):
         return envelope(answer)
 
     def _token(self, request: Request, account: str, wanted: str) -> Response:
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         with self.trust.lock:
             return envelope(self._find(wanted).token(account))
 
     def _configuration(self, request: Request, account: str, wanted: str) -> Response:
         """Before the first PUT: version 0 and no configuration (chosen)."""
-        self._account(request, account, READ)
+        self._account(request, account, *READ)
         with self.trust.lock:
             return envelope(self._find(wanted).configuration_json(account))
 
     def _configure(self, request: Request, account: str, wanted: str) -> Response:
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         body = self._body(request, ("config",))
         with self.trust.lock:
             tunnel = self._find(wanted)
@@ -147,13 +148,13 @@ class TunnelsApi(TrustAccess):
         return envelope(answer)
 
     def _connections(self, request: Request, account: str, wanted: str) -> Response:
-        self._account(request, account, READ)
+        self._account(request, account, *READ)
         with self.trust.lock:
             return envelope([connector.to_json() for connector in self._find(wanted).connectors])
 
     def _clean(self, request: Request, account: str, wanted: str) -> Response:
         """Forgets connections, of one connector or of all; a connector that is alive is not told."""
-        self._account(request, account, EDIT)
+        self._account(request, account, *EDIT)
         self._known(request, ("client_id",))
         one = request.query.get("client_id")
         with self.trust.lock:
