@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -45,11 +46,32 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``kind``: delivered, failed (for good) or deferred; ``error`` is what ``last_error`` says on the next try."""
+    """``kind``: delivered, failed (for good) or deferred; ``error`` is what ``last_error`` says on the next try.
+
+    ``host`` and ``command``: who answered what with ``reply``; without a command the reply is our own word. ``event``: what
+    a WebHook is told besides the result.
+    """
 
     kind: str
     reply: str
     error: str = ""
+    host: str = ""
+    command: str = ""
+    event: str = ""
+
+    @property
+    def details(self) -> str:
+        """The outcome as upstream words it."""
+        if not self.command:
+            return f"Connection error: {self.reply}" if self.error == "connection" else self.reply
+        code, enhanced, text = parts(self.reply)
+        return f"Unexpected response for {self.command}: Code: {code}, Enhanced code: {enhanced}, Message: {text}"
+
+
+def parts(reply: str) -> tuple[int, str, str]:
+    """``550 5.1.1 no such user`` as code, enhanced code and text."""
+    match = re.match(r"(\d{3}) ?(?:([245]\.\d{1,3}\.\d{1,3}) ?)?(.*)", reply, re.S)
+    return (int(match[1]), match[2] or "0.0.0", match[3]) if match else (0, "0.0.0", reply)
 
 
 class StoppedError(Exception):
@@ -209,25 +231,27 @@ class Delivery:
     def _session(self, attempt: Attempt, target: Target) -> dict[str, Outcome]:
         tls, connection = self._strategies(attempt, target)
         verify = not (tls["allowInvalidCerts"] or target.any_certificate)
-        context = ssl.create_default_context() if verify else ssl._create_unverified_context()
+        context = keys.trust() if verify else ssl._create_unverified_context()
         timeout = min(connection["connectTimeout"], 60_000) / 1000
         host = connection["ehloHostname"] or self.registry.hostname
         try:
             with _Client(host, timeout, target, context) as client:
                 self._secure(client, target, tls, context)
-                if target.login is not None:
-                    client.login(*target.login)
-                return self._transaction(client, attempt)
+                self._log_in(client, target)
+                return self._transaction(client, attempt, target.name)
         except ssl.SSLError as error:
-            raise StoppedError(Outcome("deferred", f"TLS error with {target.name}: {error.reason}", "tls")) from error
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise StoppedError(Outcome("deferred", f"Handshake failed: {reason}", "tls", target.name)) from error
         except smtplib.SMTPResponseException as error:
             text = _text(error.smtp_code, error.smtp_error)
-            kind = "failed" if 500 <= error.smtp_code < 600 else "deferred"
-            raise StoppedError(Outcome(kind, f"{target.name}: {text}", "unexpected-reply")) from error
+            command = "DATA" if isinstance(error, smtplib.SMTPDataError) else "EHLO"
+            kind = _kind(error.smtp_code)
+            raise StoppedError(Outcome(kind, text, "unexpected-reply", target.name, command)) from error
         except (OSError, smtplib.SMTPException) as error:
-            raise StoppedError(
-                Outcome("deferred", f"{target.name} [{target.address}]: {error}", "connection")
-            ) from error
+            reply = f"{target.name} [{target.address}]: {error}"
+            # smtplib's errors are errors of the system too.
+            event = "" if isinstance(error, smtplib.SMTPException) else "delivery.connect-error"
+            raise StoppedError(Outcome("deferred", reply, "connection", target.name, event=event)) from error
 
     @staticmethod
     def _secure(client: _Client, target: Target, tls: JsonObject, context: ssl.SSLContext) -> None:
@@ -238,29 +262,57 @@ class Delivery:
             client.starttls(context=context)
             client.ehlo()
         elif tls["startTls"] == "require":
-            raise StoppedError(Outcome("deferred", f"{target.name} does not offer STARTTLS", "tls"))
+            # For good (upstream): whoever takes the offer away costs the message, not its secrecy.
+            raise StoppedError(Outcome("failed", "STARTTLS not advertised by host.", "tls", target.name))
 
     @staticmethod
-    def _transaction(client: _Client, attempt: Attempt) -> dict[str, Outcome]:
+    def _log_in(client: _Client, target: Target) -> None:
+        """AUTH, where the route has a user name. Refused credentials are a passing trouble: the next host may be tried."""
+        if target.login is None:
+            return
+        # Upstream knows these two; smtplib would prefer what else a host offers.
+        offered = client.esmtp_features.get("auth", "").upper().split()
+        client.esmtp_features["auth"] = " ".join(name for name in ("PLAIN", "LOGIN") if name in offered)
+        try:
+            client.login(*target.login)
+        except smtplib.SMTPAuthenticationError as error:
+            code, enhanced, text = parts(_text(error.smtp_code, error.smtp_error))
+            reply = f"Authentication failed: Code: {code}, Enhanced code: {enhanced}, Message: {text}"
+            outcome = Outcome("deferred", reply, "connection", target.name, event="delivery.auth-failed")
+            raise StoppedError(outcome) from error
+        except smtplib.SMTPException as error:
+            if isinstance(error, smtplib.SMTPServerDisconnected):
+                raise
+            reply = "Unsupported authentication mechanism"
+            raise StoppedError(Outcome("failed", reply, "connection", target.name)) from error
+
+    @staticmethod
+    def _transaction(client: _Client, attempt: Attempt, host: str) -> dict[str, Outcome]:
         options = [f"SIZE={len(attempt.message)}"] if client.has_extn("size") else []
         if client.has_extn("8bitmime") and not attempt.message.isascii():
             options.append("BODY=8BITMIME")
         code, text = client.mail(attempt.sender, options)
         if code != 250:
-            raise smtplib.SMTPResponseException(code, text)
+            command = " ".join((f"MAIL FROM:<{attempt.sender}>", *options))
+            outcome = Outcome(_kind(code), _text(code, text), "unexpected-reply", host, command)
+            return dict.fromkeys(attempt.recipients, outcome)
         outcomes: dict[str, Outcome] = {}
         for recipient in attempt.recipients:
             code, text = client.rcpt(recipient)
             if code not in {250, 251}:
-                kind = "failed" if 500 <= code < 600 else "deferred"
-                outcomes[recipient] = Outcome(kind, _text(code, text), "unexpected-reply")
+                command = f"RCPT TO:<{recipient}>"
+                outcomes[recipient] = Outcome(_kind(code), _text(code, text), "unexpected-reply", host, command)
         if len(outcomes) < len(attempt.recipients):
             code, text = client.data(attempt.message)
-            kind = "delivered" if code == 250 else "failed" if 500 <= code < 600 else "deferred"
-            result = Outcome(kind, _text(code, text), "" if code == 250 else "unexpected-reply")
+            kind = "delivered" if code == 250 else _kind(code)
+            result = Outcome(kind, _text(code, text), "" if code == 250 else "unexpected-reply", host, "DATA")
             for recipient in attempt.recipients:
                 outcomes.setdefault(recipient, result)
         return outcomes
+
+
+def _kind(code: int) -> str:
+    return "failed" if 500 <= code < 600 else "deferred"
 
 
 def _text(code: int, text: bytes | str) -> str:

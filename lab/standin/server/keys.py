@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import ssl
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Union
@@ -23,6 +24,14 @@ SigningKey = Union[rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey]
 
 class KeyTextError(ValueError):
     """A key or certificate that cannot be had or understood; the text is the server's."""
+
+
+def trust() -> ssl.SSLContext:
+    """What the server believes as a client: the system's store, or the one its environment names, as upstream.
+
+    Named here because OpenSSL does not look at the environment of a program with file capabilities.
+    """
+    return ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or None)
 
 
 def read_text(source: JsonObject) -> str:

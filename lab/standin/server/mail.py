@@ -23,6 +23,7 @@ from .schema import JsonObject
 from .smtp_session import SmtpSession
 from .throttle import Throttles
 from .tokens import Authenticator
+from .webhooks import WebHooks
 
 log = logging.getLogger("standin.mail")
 
@@ -42,7 +43,8 @@ class Mail:
         self.throttles = Throttles(registry)
         self.mail_root = mail_root
         self.delivery = Delivery(registry, self.resolver, mail_root)
-        self.queue = MailQueue(registry, self.delivery)
+        self.hooks = WebHooks(registry)
+        self.queue = MailQueue(registry, self.delivery, self.hooks)
         self._workers = concurrent.futures.ThreadPoolExecutor(_WORKERS, "mail")
         self._scripts: dict[str, tuple[sieve.Call, ...]] = {}
         authentication.install(self.resolver)
@@ -102,3 +104,4 @@ class Mail:
     def close(self) -> None:
         """Let running work end."""
         self._workers.shutdown(wait=True, cancel_futures=True)
+        self.hooks.close()

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Collection
@@ -16,11 +17,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from . import bounces
-from .delivery import Attempt, Delivery, Outcome
+from .delivery import Attempt, Delivery, Outcome, parts
 from .expression_functions import Value, to_text
 from .patching import format_id, parse_id
 from .registry import Registry
 from .schema import JsonObject
+from .webhooks import WebHooks
 
 log = logging.getLogger("standin.queue")
 
@@ -43,10 +45,11 @@ def _moment(seconds: float) -> str:
 class MailQueue:
     """Messages with their recipients; every change is committed before anything depends on it."""
 
-    def __init__(self, registry: Registry, delivery: Delivery) -> None:
+    def __init__(self, registry: Registry, delivery: Delivery, hooks: WebHooks | None = None) -> None:
         self.registry = registry
         self.store = registry.store
         self.delivery = delivery
+        self.hooks = hooks or WebHooks(registry)
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paused = False
@@ -95,7 +98,14 @@ class MailQueue:
         with self.store.transaction() as db:
             db.execute("INSERT INTO queue VALUES (?, ?, ?, ?)", (queue_id, now, json.dumps(entry), message))
         log.info("queue.message-queued: %s from=<%s> to=%s size=%d", queue_id, sender, recipients, len(message))
+        kind = {"authenticated": "queue.authenticated-message-queued", "dsn": "queue.dsn-queued"}
+        self._tell(kind.get(source, "queue.message-queued"), queue_id, entry, recipients)
         self.wake()
+
+    def _tell(self, kind: str, queue_id: str, entry: JsonObject, to: Any, **data: Any) -> None:
+        """What upstream says of every event of the queue, and what this one is about."""
+        about = {"queueId": int(queue_id, 16), "from": entry["sender"] or "<>", "to": to, "size": entry["size"]}
+        self.hooks.tell(kind, {**about, **data})
 
     def wake(self) -> None:
         """Look at the queue now, from any thread."""
@@ -129,8 +139,8 @@ class MailQueue:
                 "priority": 0,
                 "receivedFromIp": entry["remoteIp"],
                 "receivedViaPort": entry["port"],
-                "recipients": {address: self._shown(r) for address, r in entry["recipients"].items()},
-                "returnPath": entry["sender"],
+                "recipients": {address: self._shown(entry, r) for address, r in entry["recipients"].items()},
+                "returnPath": entry["sender"] or "<>",
                 "size": entry["size"],
                 "id": api_id,
             }
@@ -139,13 +149,14 @@ class MailQueue:
     def _flags(self) -> list[str]:
         return self.registry.schema.enums["MessageFlag"]
 
-    def _shown(self, recipient: JsonObject) -> JsonObject:
-        status: JsonObject = {"@type": "Scheduled"}
-        if recipient["reply"]:
-            kind = _ERROR_TYPES.get(recipient["lastError"], "io")
-            status = {"@type": "TemporaryFailure", "errorMessage": recipient["reply"], "errorType": kind}
+    def _shown(self, entry: JsonObject, recipient: JsonObject) -> JsonObject:
+        _, expire_ms, attempts = self._schedule(recipient["schedule"])
+        expires: JsonObject = {"@type": "Attempts", "expiresAttempts": attempts}
+        if attempts is None:
+            life = DEFAULT_EXPIRE_MS if expire_ms is None else expire_ms
+            expires = {"@type": "Ttl", "expiresAt": _moment(entry["created"] + life / 1000)}
         return {
-            "expires": {"@type": "Ttl", "expiresAt": _moment(recipient["due"] + DEFAULT_EXPIRE_MS / 1000)},
+            "expires": expires,
             "flags": {},
             "notifyCount": 0,
             "notifyDue": _moment(recipient["due"]),
@@ -153,7 +164,24 @@ class MailQueue:
             "queueName": recipient["schedule"],
             "retryCount": recipient["retries"],
             "retryDue": _moment(recipient["due"]),
-            "status": status,
+            "status": self._status(recipient),
+        }
+
+    @staticmethod
+    def _status(recipient: JsonObject) -> JsonObject:
+        if not recipient["reply"]:
+            return {"@type": "Scheduled"}
+        command = recipient.get("command", "")
+        code, enhanced, text = parts(recipient["reply"]) if command else (None, None, None)
+        return {
+            "@type": "TemporaryFailure",
+            "errorType": _ERROR_TYPES.get(recipient["lastError"], "io"),
+            "errorMessage": None if command else recipient["reply"],
+            "errorCommand": command or None,
+            "responseHostname": recipient.get("host", ""),
+            "responseCode": code,
+            "responseEnhanced": enhanced,
+            "responseMessage": text,
         }
 
     # -- delivering -------------------------------------------------------------------------------------------------
@@ -206,9 +234,17 @@ class MailQueue:
         for (route, _domain), addresses in groups.items():
             variables = self._variables(entry, addresses[0], entry["recipients"][addresses[0]])
             attempt = Attempt(queue_id, entry["sender"], addresses, message, route, variables)
-            for address, outcome in self.delivery.deliver(attempt).items():
+            outcomes = self.delivery.deliver(attempt)
+            self._tell_of_host(queue_id, entry, outcomes)
+            for address, outcome in outcomes.items():
                 self._note(entry, address, outcome, time.time())
         self._write_back(queue_id, entry, message)
+
+    def _tell_of_host(self, queue_id: str, entry: JsonObject, outcomes: dict[str, Outcome]) -> None:
+        """What a host did to the whole attempt, such as refusing our password."""
+        for event in sorted({(o.event, o.host, o.reply) for o in outcomes.values() if o.event}):
+            kind, host, reply = event
+            self._tell(kind, queue_id, entry, list(outcomes), hostname=host, causedBy=_cause(reply))
 
     def _variables(self, entry: JsonObject, address: str, recipient: JsonObject) -> dict[str, Value]:
         now = time.time()
@@ -235,6 +271,8 @@ class MailQueue:
     def _note(self, entry: JsonObject, address: str, outcome: Outcome, now: float) -> None:
         recipient = entry["recipients"][address]
         recipient["reply"], recipient["lastError"] = outcome.reply, outcome.error
+        recipient["host"], recipient["command"] = outcome.host, outcome.command
+        recipient["details"] = outcome.details
         if outcome.kind in {"delivered", "failed"}:
             recipient["status"] = outcome.kind
             return
@@ -259,6 +297,7 @@ class MailQueue:
         return intervals, schedule["expiry"].get("expire"), schedule["expiry"].get("maxAttempts")
 
     def _write_back(self, queue_id: str, entry: JsonObject, message: bytes) -> None:
+        everybody = [*entry["recipients"]]
         failed = {a: r for a, r in entry["recipients"].items() if r["status"] == "failed"}
         waiting = [r["due"] for r in entry["recipients"].values() if r["status"] == "scheduled"]
         entry["recipients"] = {a: r for a, r in entry["recipients"].items() if r["status"] == "scheduled"}
@@ -268,11 +307,34 @@ class MailQueue:
                 db.execute("UPDATE queue SET due = ?, data = ? WHERE id = ?", values)
             else:
                 db.execute("DELETE FROM queue WHERE id = ?", (queue_id,))
+        self._tell_failed(queue_id, entry, failed)
+        if waiting:
+            self._tell("queue.rescheduled", queue_id, entry, [*entry["recipients"]], nextRetry=_moment(min(waiting)))
+        else:
+            self._tell("delivery.completed", queue_id, entry, everybody)
         failed = {a: r for a, r in failed.items() if not r["silent"]}
         if failed and entry["sender"]:
             report = bounces.report(self.registry, entry, failed, message)
             self.add(self.new_id(), "", [entry["sender"]], report, "dsn", "127.0.0.1", 0)
         self.wake()
+
+    def _tell_failed(self, queue_id: str, entry: JsonObject, failed: dict[str, JsonObject]) -> None:
+        for address, recipient in failed.items():
+            about = {"hostname": recipient["host"], "details": recipient["details"], "total": recipient["retries"]}
+            self._tell("delivery.dsn-perm-fail", queue_id, entry, address, **about)
+        if failed and not entry["sender"]:
+            # A report that could not be delivered either: nobody hears of it any more.
+            lost = [f"<{address}> ({recipient['details']})" for address, recipient in failed.items()]
+            self._tell("delivery.double-bounce", queue_id, entry, lost)
+
+
+def _cause(reply: str) -> JsonObject:
+    """An SMTP error as upstream nests it in an event."""
+    found = re.search(r"Code: (\d{3}), Enhanced code: [\d.]+, Message: (.*)", reply, re.S)
+    if found is None:
+        return {"type": "smtp.error", "data": {"reason": reply}}
+    data = {"details": "SMTP Authentication Failed", "code": int(found[1]), "reason": found[2]}
+    return {"type": "smtp.error", "data": data}
 
 
 def _number(message_id: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from datetime import datetime, timezone
-from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING
@@ -31,6 +30,14 @@ def _now() -> str:
     return format_datetime(datetime.now(timezone.utc))
 
 
+def _headers(message: bytes) -> Message:
+    """The headers for a script. Python's parser is not asked: it takes a first line ``From : …`` for an mbox separator."""
+    parsed = Message()
+    for name, value in signing.split_message(message)[0]:
+        parsed[name.decode("utf-8", "replace").strip()] = value.decode("utf-8", "replace").rstrip("\r\n")
+    return parsed
+
+
 class Intake:
     """Takes one message of a session."""
 
@@ -45,7 +52,7 @@ class Intake:
         # Lines end in CRLF from here on, whatever a chunk brought.
         message = re.sub(rb"\r?\n", b"\r\n", message)
         headers = signing.split_message(message)[0]
-        names = [name.lower() for name, _ in headers]
+        names = [name.lower().strip() for name, _ in headers]
         if not {b"from", b"to", b"subject", b"date", b"message-id", b"received", b"cc"} & set(names):
             raise RefusedError("550 5.7.7 Failed to parse message.")
         if names.count(b"received") > self._number("maxReceivedHeaders", 50):
@@ -142,9 +149,8 @@ class Intake:
         script = self.mail.script(to_text(name)) if name else None
         if script is None:
             return ""
-        parsed: Message = message_from_bytes(message, policy=policy.compat32)
         context = sieve.Context(
-            parsed,
+            _headers(message),
             len(message),
             (self.state.envelope.sender or "").lower(),
             [recipient.lower() for recipient in self.state.envelope.recipients],

@@ -242,6 +242,12 @@ class Registry:
             )
         raise ExpressionError(f"Function {name} is not part of the stand-in")
 
+    def login(self, name: str, password: str, remote_ip: str) -> tuple[str, JsonObject] | None:
+        """``(id, account)`` of a user whose password matches; a bare name is one of the default domain."""
+        domain = self._default_domain()
+        whole = name if "@" in name or not domain else f"{name.strip()}@{domain}"
+        return self.directory.login(whole, password, remote_ip)
+
     def _default_domain(self) -> str:
         return self.directory.domain_name(self.live_setting("SystemSettings")["defaultDomainId"])
 

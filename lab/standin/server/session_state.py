@@ -13,7 +13,8 @@ from .expression_functions import Value
 from .listeners import Connection
 
 _PATH = re.compile(r"<(?:@[^:>]*:)?([^<>]*)>\s*(.*)", re.S)
-_ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
+_ADDRESS = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)+)"(@[^\s@<>"]+)')
 
 
 class ReplyError(ValueError):
@@ -101,7 +102,13 @@ def parse_path(argument: str, keyword: str, what: str) -> tuple[str, list[str]]:
     if keyword == "TO":
         bad = "501 5.1.3 Bad destination mailbox address syntax."
     match = _PATH.fullmatch(rest)
-    if match is None or not (_ADDRESS.fullmatch(match[1]) or match[1] == ""):
+    if match is None:
+        raise ReplyError(bad)
+    quoted = _QUOTED.fullmatch(match[1])
+    if quoted is not None:
+        # Quotation marks are notation, not part of the address (RFC 5321 §4.1.2).
+        return re.sub(r"\\(.)", r"\1", quoted[1]) + quoted[2], match[2].split()
+    if match[1] and not _ADDRESS.fullmatch(match[1]):
         raise ReplyError(bad)
     return match[1], match[2].split()
 

@@ -43,6 +43,9 @@ _TOKEN = re.compile(
 )
 
 
+_ROUTED = re.compile(r"<\s*(@[^<>]*)>")
+
+
 class CompileError(ValueError):
     """A script the server refuses; the text names line and column."""
 
@@ -346,7 +349,7 @@ class _Run:
             return []
         found = [str(value).strip() for value in self.context.message.get_all(name, [])]
         if kind == "address":
-            return [address for _, address in getaddresses(found) if address]
+            return _addresses(found)
         return found
 
     def matches(self, tags: tuple[str, ...], value: str, key: str) -> bool:
@@ -360,6 +363,13 @@ class _Run:
         if found is not None:
             self.variables.update({str(i): group for i, group in enumerate([found.group(0), *found.groups()])})
         return found is not None
+
+
+def _addresses(values: list[str]) -> list[str]:
+    """Every address of a header. One with a source route stays as it is written, so that it equals none (recorded)."""
+    routed = [route.strip() for value in values for route in _ROUTED.findall(value)]
+    plain = [_ROUTED.sub("", value) for value in values]
+    return [*routed, *(address for _, address in getaddresses(plain) if address)]
 
 
 def _address_part(address: str, tags: tuple[str, ...]) -> str:

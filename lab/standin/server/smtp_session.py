@@ -236,7 +236,7 @@ class SmtpSession:
             await self._auth_error("500 5.5.6 Invalid challenge.")
             return
         remote = self.connection.remote[0]
-        found = await self.mail.in_thread(self.registry.directory.login, *credentials, remote)
+        found = await self.mail.in_thread(self.registry.login, *credentials, remote)
         if found is None:
             log.info("auth.failed: %s from %s", credentials[0], remote)
             await self._auth_error("535 5.7.8 Authentication credentials invalid.")
@@ -275,26 +275,35 @@ class SmtpSession:
         check_parameters(parameters, "FROM", self.largest())
         state.envelope = Envelope(sender=address)
         try:
-            await self._check_sender(address)
+            await self._check_sender()
         except ReplyError:
             state.reset()
             raise
         await self.reply("250 2.1.0 OK")
 
-    async def _check_sender(self, address: str) -> None:
+    async def _check_sender(self) -> None:
         state = self.state
         if not self._truth("MtaStageMail", "isSenderAllowed", True):
             raise ReplyError("550 5.7.1 Sender address not allowed.")
+        self._rewrite_sender()
         if state.authenticated_as and self._truth("MtaStageAuth", "mustMatchSender", True):
-            lower = address.lower()
+            lower = (state.envelope.sender or "").lower()
             if lower != state.authenticated_as and lower not in state.authenticated_addresses:
                 raise ReplyError("501 5.5.4 You are not allowed to send from this address.")
         if not self.mail.throttles.allowed("mail", state.variables()):
             raise ReplyError("452 4.4.5 Rate limit exceeded, try again later.")
         if self._verifies("spfFromVerify"):
             state.spf_from = await self.mail.in_thread(
-                authentication.check_spf, self.connection.remote[0], address, state.helo
+                authentication.check_spf, self.connection.remote[0], state.envelope.sender or "", state.helo
             )
+
+    def _rewrite_sender(self) -> None:
+        """Put the address of the rewriting rule in the sender's place: whoever looks from here on sees that one."""
+        envelope = self.state.envelope
+        address = self.registry.evaluate("MtaStageMail", "rewrite", self.state.variables())
+        if isinstance(address, str) and (not address or "@" in address):
+            log.info("smtp.mail-from-rewritten: <%s> to <%s>", envelope.sender, address)
+            envelope.sender = address
 
     async def rcpt_to(self, argument: str) -> None:
         """RCPT TO: what is ours, what may be relayed."""
@@ -397,8 +406,8 @@ class SmtpSession:
                 starts = not lines or lines[-1].endswith(b"\r\n")
                 lines.append(line[1:] if starts and line.startswith(b"..") else line)
         if size > largest:
+            # The transaction stays open (recorded): the client has to RSET.
             await self.reply("552 5.3.4 Message too big for system.")
-            self.state.reset()
             return
         await self._accept(b"".join(lines))
 

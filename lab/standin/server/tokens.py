@@ -76,7 +76,7 @@ class Authenticator:
             if passwords.verify_or_plain(self.recovery[1], password):
                 return Token(RECOVERY_ACCOUNT, name, self.registry.all_permissions())
             return None
-        found = self.registry.directory.login(name, password, remote_ip)
+        found = self.registry.login(name, password, remote_ip)
         return None if found is None else self.for_account(*found)
 
     def bearer(self, key: str, remote_ip: str) -> Token | None:
