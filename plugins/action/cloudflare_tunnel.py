@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.plugin_utils import access_secrets
 from ansible_collections.mailstead.stack.plugins.plugin_utils.state import PLACEHOLDER, SecretStore, state_directory
-
-#: What begins the names of secrets of service tokens in the store.
-PREFIX = "access-"
-FACTS = ("client_id", "version", "account", "made")
 
 
 class ActionModule(ActionBase):
@@ -28,21 +24,28 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         try:
             store = SecretStore(state_directory(variables), getattr(self._loader, "_vault", None))
-            kept = held(store)
+            kept = access_secrets.held(store)
         except MailsteadError as error:
             raise AnsibleActionFail(str(error)) from None
-        args = {**self._task.args, "held": {name: {f: s.get(f) for f in FACTS} for name, s in kept.items()}}
-        name = "mailstead.stack.cloudflare_tunnel"
-        answer: dict[str, Any] = self._execute_module(module_name=name, module_args=args, task_vars=task_vars)
-        made = answer.pop("secrets", None) or {}
-        forget = answer.pop("forget", None) or []
-        if not self._task.check_mode:
-            keep(store, made, forget)
-        result.update(answer)
-        (result.get("invocation") or {}).pop("module_args", None)
+        first = self._ask(kept, rotate=bool(self._task.check_mode), task_vars=task_vars)
+        made = self._keep(store, first)
+        due = [] if self._task.check_mode or first.get("failed") else first.get("due") or []
+        if due:
+            # Until the new secret is here, the one that is here counts as lost: the request for a new one may be the last
+            # thing that this run does.
+            kept.update(made)
+            for name in due:
+                if name in kept:
+                    kept[name] = {**kept[name], "pending": True}
+                    access_secrets.keep(store, name, kept[name])
+            second = self._ask(kept, rotate=True, task_vars=task_vars)
+            made.update(self._keep(store, second))
+            first = joined(first, second)
+        result.update({k: v for k, v in first.items() if k not in ("secrets", "forget", "due")})
+        result.pop("invocation", None)
         if result.get("failed"):
             if self._task.no_log:
-                # The message is hidden with the secrets that a result holds, and it holds none.
+                # no_log hides the message with the secrets that a result may hold; it holds none.
                 self._display.error(str(result.get("msg", "")))
             return result
         secrets = {**kept, **made}
@@ -50,22 +53,39 @@ class ActionModule(ActionBase):
             told["client_secret"] = secrets.get(token, {}).get("client_secret", PLACEHOLDER)
         return result
 
+    def _ask(self, kept: dict[str, dict[str, Any]], rotate: bool, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        args = {**self._task.args, "held": access_secrets.facts(kept), "rotate": rotate}
+        name = "mailstead.stack.cloudflare_tunnel"
+        answer: dict[str, Any] = self._execute_module(module_name=name, module_args=args, task_vars=task_vars)
+        return answer
 
-def held(store: SecretStore) -> dict[str, dict[str, Any]]:
-    """What the store holds of service tokens, by name. What cannot be read as such counts as not held."""
-    out: dict[str, dict[str, Any]] = {}
-    for name in store.names(PREFIX):
-        try:
-            found = json.loads(store.get(name) or "")
-        except ValueError:
-            continue
-        if isinstance(found, dict) and found.get("client_id") and found.get("client_secret"):
-            out[name[len(PREFIX) :]] = found
+    def _keep(self, store: SecretStore, answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Put what an answer brought into the store, also that of a run that failed; returns the new secrets."""
+        made: dict[str, dict[str, Any]] = answer.get("secrets") or {}
+        if not self._task.check_mode:
+            for name, secret in made.items():
+                access_secrets.keep(store, name, secret)
+            for name in answer.get("forget") or ():
+                access_secrets.forget(store, name)
+        return made
+
+
+def joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The answer for both runs of the module: the first planned all, the second did what was left."""
+    done = {_key(s): s for s in second.get("steps") or () if s["done"]}
+    steps = [{**s, "done": s["done"] or _key(s) in done} for s in first["steps"]]
+    known = {_key(s) for s in steps}
+    steps += [s for key, s in done.items() if key not in known]
+    out = {
+        **second,
+        "steps": steps,
+        "changed": bool(first.get("changed") or second.get("changed")),
+        "requests": first["requests"] + second["requests"],
+    }
+    if "diff" in first:
+        out["diff"] = first["diff"]
     return out
 
 
-def keep(store: SecretStore, made: dict[str, dict[str, Any]], forget: list[str]) -> None:
-    for name, secret in made.items():
-        store.put(PREFIX + name, json.dumps(secret, sort_keys=True))
-    for name in forget:
-        store.remove(PREFIX + name)
+def _key(step: dict[str, Any]) -> tuple[str, str, str]:
+    return (step["kind"], step["action"], step["name"])

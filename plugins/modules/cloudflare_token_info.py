@@ -47,8 +47,8 @@ options:
       - V(zones), to list zones. V(dns), records and their quota, tried on every zone in O(names). V(dnssec), DNSSEC.
         V(dns_settings), the DNS settings of a zone. V(zone_settings), settings of a zone, among them those of Email Routing.
         V(email_routing_rules), its rules. V(email_routing_addresses), its destination addresses. V(email_sending), sending
-        domains. V(tunnel), tunnels. V(access_apps), Access applications and policies. V(access_service_tokens), service
-        tokens of Access. V(workers), Workers.
+        domains. V(tunnel), tunnels. V(access_apps), Access applications and policies. V(access_organizations), the name of the
+        team. V(access_service_tokens), service tokens of Access. V(workers), Workers.
       - All but V(dns) are tried on the first zone or account.
     type: list
     elements: str
@@ -63,6 +63,7 @@ options:
       - email_sending
       - tunnel
       - access_apps
+      - access_organizations
       - access_service_tokens
       - workers
     default: [zones, dns]

@@ -36,78 +36,8 @@ attributes:
     support: full
 extends_documentation_fragment:
   - mailstead.stack.cloudflare
+  - mailstead.stack.cloudflare_tunnels
 options:
-  tunnels:
-    description:
-      - "The tunnels. The token needs Account › Cloudflare Tunnel › Edit, Account › Access: Apps and Policies › Edit,
-        Account › Access: Service Tokens › Edit, Account › Access: Organizations, Identity Providers, and Groups › Read,
-        Zone › Zone › Read and Zone › DNS › Edit."
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Its name, also that of its application and policy.
-        type: str
-        required: true
-      state:
-        description: Whether it is to be there. One that goes takes its record, application and policy with it.
-        type: str
-        choices: [present, absent]
-        default: present
-      management:
-        description: Where its rules are kept, V(remote) with Cloudflare or V(local) in a file of the connector's host.
-        type: str
-        choices: [remote, local]
-        default: remote
-      hostname:
-        description: The name that clients reach it under.
-        type: str
-      zone:
-        description: The zone in which that name is.
-        type: str
-      ingress:
-        description: The rules, the last without a hostname. Hostnames other than O(tunnels[].hostname) are refused.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          hostname:
-            description: The name it answers; empty for the last rule.
-            type: str
-            default: ""
-          service:
-            description: Where it leads, like V(tcp://172.29.1.2:465) or V(http_status:404).
-            type: str
-            required: true
-          origin:
-            description: C(originRequest) of the rule, without C(access), which is written by this module.
-            type: dict
-            default: {}
-      service_tokens:
-        description: Names of the tokens that may pass; one that several tunnels name is the same token.
-        type: list
-        elements: str
-        default: []
-      duration:
-        description: Seconds a token lives; V(0) for ever. It is renewed in time, as long as the playbook runs.
-        type: int
-        default: 0
-      rotate_after:
-        description: Seconds after which a token gets a new secret; V(0) never by itself.
-        type: int
-        default: 0
-      overlap:
-        description: Seconds that the old secret stays good beside a new one.
-        type: int
-        default: 0
-      account_id:
-        description: Id of the account; that of the zone when not given.
-        type: str
-  instance:
-    description: What begins the names of service tokens and stands in the marks of records.
-    type: str
-    default: mailstead
   allow:
     description:
       - Guards to override, by name. V(revoked), make a deleted service token anew and enable a disabled one. V(expired), renew an
@@ -120,10 +50,12 @@ options:
     description: Where the host of a locally managed tunnel has its credentials, for RV(tunnels[].config).
     type: str
     default: /etc/cloudflared/credentials.json
-  held:
-    description: What the controller knows of the secrets it holds, without them; filled in by the action plugin.
-    type: dict
-    default: {}
+  rotate:
+    description:
+      - Whether service tokens that have a secret get a new one. The action plugin asks first which are to, notes that, and then
+        lets it be done, so that a secret that is lost on the way is missed by the next run.
+    type: bool
+    default: true
 seealso:
   - module: mailstead.stack.cloudflare_tunnel_info
   - module: mailstead.stack.cloudflare_zone
@@ -235,6 +167,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import tunnel_run
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import client_of, client_spec
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_arguments import tunnels_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_diff import Step
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_model import (
     GUARDS,
@@ -246,36 +179,13 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 
 
-def tunnel_spec() -> Dict[str, Any]:
-    """One tunnel; cloudflare_tunnel_info takes the same."""
-    rule = {
-        "hostname": {"type": "str", "default": ""},
-        "service": {"type": "str", "required": True},
-        "origin": {"type": "dict", "default": {}},
-    }
-    return {
-        "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "management": {"type": "str", "choices": ["remote", "local"], "default": "remote"},
-        "hostname": {"type": "str"},
-        "zone": {"type": "str"},
-        "ingress": {"type": "list", "elements": "dict", "default": [], "options": rule},
-        "service_tokens": {"type": "list", "elements": "str", "default": [], "no_log": False},
-        "duration": {"type": "int", "default": 0},
-        "rotate_after": {"type": "int", "default": 0},
-        "overlap": {"type": "int", "default": 0},
-        "account_id": {"type": "str"},
-    }
-
-
 def argument_spec() -> Dict[str, Any]:
     return {
         **client_spec(),
-        "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel_spec()},
-        "instance": {"type": "str", "default": "mailstead"},
+        **tunnels_spec(),
         "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         "credentials_file": {"type": "str", "default": "/etc/cloudflared/credentials.json"},
-        "held": {"type": "dict", "default": {}},
+        "rotate": {"type": "bool", "default": True},
     }
 
 
@@ -310,7 +220,7 @@ def run(module: AnsibleModule, client: Client) -> None:
     try:
         for account in accounts:
             if not module.check_mode:
-                tunnel_run.apply(client, account)
+                tunnel_run.apply(client, account, params["rotate"])
         for account in accounts:
             tunnels += tunnel_run.rows(client, account, params["credentials_file"])
     except MailsteadError as error:
@@ -333,6 +243,7 @@ def finish(
         "steps": step_rows(accounts),
         "requests": sum(client.counts.values()),
         "secrets": tunnel_run.secret_rows(accounts),
+        "due": sorted({name for account in accounts for name in account.due}),
         "forget": sorted({name for account in accounts for name in account.forget}),
     }
     if module._diff:

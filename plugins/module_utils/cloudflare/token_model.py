@@ -58,6 +58,13 @@ NEEDS: Dict[str, Need] = {
     ),
     "tunnel": Need("Account", "Cloudflare Tunnel", "Edit", "/accounts/{account}/cfd_tunnel", _ONE),
     "access_apps": Need("Account", "Access: Apps and Policies", "Edit", "/accounts/{account}/access/apps", _ONE),
+    "access_organizations": Need(
+        "Account",
+        "Access: Organizations, Identity Providers, and Groups",
+        "Read",
+        "/accounts/{account}/access/organizations",
+        note="an account that never opened Zero Trust refuses it too",
+    ),
     "access_service_tokens": Need(
         "Account", "Access: Service Tokens", "Edit", "/accounts/{account}/access/service_tokens", _ONE
     ),

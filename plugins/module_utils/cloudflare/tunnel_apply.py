@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import secrets as random_source
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import wire
@@ -31,6 +31,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
     content,
     duration_text,
     ingress,
+    moment,
     stamp,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import ZoneInfo
@@ -54,10 +55,11 @@ class Secret:
 
 @dataclass
 class Done:
-    """What a run did. steps: in order; secrets: by the token's name."""
+    """What a run did. steps: in order; secrets and ends (None: for ever): by the service token's name."""
 
     steps: List[Step] = field(default_factory=list)
     secrets: Dict[str, Secret] = field(default_factory=dict)
+    ends: Dict[str, Optional[datetime]] = field(default_factory=dict)
 
 
 class Worker:
@@ -111,25 +113,28 @@ class Worker:
         life = self._task.lives[step.name]
         body: Dict[str, Any] = {"name": full, "duration": duration_text(life.duration)}
         if step.action == "update":
-            self._client.write(f"{path}/{step.id}", {**body, "enabled": True}, method="PUT")
+            answer = self._client.write(f"{path}/{step.id}", {**body, "enabled": True}, method="PUT")
         elif step.action == "refresh":
-            self._client.write(f"{path}/{step.id}/refresh", {})
+            answer = self._client.write(f"{path}/{step.id}/refresh", {})
         elif step.action == "create":
-            self._secret(step, path, self._client.write(path, body))
+            answer = self._client.write(path, body)
         else:
             until = stamp(options.now + timedelta(seconds=step.overlap))
             answer = self._client.write(f"{path}/{step.id}/rotate", {"previous_client_secret_expires_at": until})
-            self._secret(step, path, answer)
-
-    def _secret(self, step: Step, path: str, answer: Any) -> None:
-        """Keep the secret of an answer; without one, it is as if the answer had been lost."""
         found: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
-        text = found.get("client_secret")
+        if "expires_at" in found:
+            self._done.ends[step.name] = moment(str(found["expires_at"] or ""))
+        if step.action in ("create", "rotate"):
+            self._secret(step, path, found)
+
+    def _secret(self, step: Step, path: str, answer: Mapping[str, Any]) -> None:
+        """Keep the secret of an answer; without one, it is as if the answer had been lost."""
+        text = answer.get("client_secret")
         if not isinstance(text, str) or not text:
             raise UnclearError(f"POST {path}: the answer has no secret")
         full = self._task.options.token(step.name)
         known = self._live.token(full)
-        told = {"id": step.id, "name": full, "client_id": known.client_id if known else "", **found}
+        told = {"id": step.id, "name": full, "client_id": known.client_id if known else "", **answer}
         token = token_of(self._client, path, told)
         self._tokens[full] = token.id
         rotated = step.action == "rotate"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_model import (
     REMOTE,
@@ -26,6 +26,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
     Life,
     Live,
     Options,
+    Policy,
     ServiceToken,
     Tunnel,
     Wanted,
@@ -142,7 +143,11 @@ def refusals(task: Task, live: Live) -> List[Problem]:
 
 
 def _twins(live: Live, want: Wanted) -> Iterator[Problem]:
-    kinds = {"tunnels": live.tunnels, "Access applications": live.apps, "Access policies": live.policies}
+    kinds: Dict[str, Sequence[Union[Tunnel, App, Policy]]] = {
+        "tunnels": live.tunnels,
+        "Access applications": live.apps,
+        "Access policies": live.policies,
+    }
     for kind, found in kinds.items():
         ids = [thing.id for thing in found if thing.name == want.name]
         if len(ids) > 1:
@@ -279,7 +284,7 @@ def _secret(task: Task, token: ServiceToken, name: str) -> Tuple[str, ...]:
         return ("the controller does not hold its secret",)
     if held.client_id != token.client_id:
         return ("the controller holds the secret of another token",)
-    out: List[str] = []
+    out: List[str] = ["a new secret was about to be made, and it may be the one that counts"] if held.pending else []
     if held.version and token.version and held.version != token.version:
         out.append("it got another secret from somebody else")
     if not token.enabled:

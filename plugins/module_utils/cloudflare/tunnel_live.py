@@ -79,10 +79,14 @@ def read(client: Client, account: str, wanted: Sequence[Wanted], zones: Mapping[
             return tunnel
         return dataclasses.replace(tunnel, config=read_config(client, account, tunnel))
 
+    team = read_team(client, account)
     concerned = sorted({w.zone for w in wanted if w.zone})
+    if not team:
+        # Without one every question about Access is refused, and there is nothing that could be ours.
+        return Live(account)
     return Live(
         account,
-        read_team(client, account),
+        team,
         tuple(whole(t) for t in list_tunnels(client, account)),
         tuple(list_apps(client, account)),
         tuple(list_policies(client, account)),

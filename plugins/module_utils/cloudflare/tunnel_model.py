@@ -76,12 +76,17 @@ class Life:
 
 @dataclass(frozen=True)
 class Held:
-    """What the controller knows of the secret it holds for a token. version: 0 where the API told none; account: its id."""
+    """What the controller knows of the secret it holds for a token.
+
+    version: 0 where the API told none, as it mostly does; account: its id; pending: a new one was about to be made, and whether
+    it was is not known.
+    """
 
     client_id: str
     version: int = 0
     account: str = ""
     made: Optional[datetime] = None
+    pending: bool = False
 
 
 # -- live ------------------------------------------------------------------------------------------------------------
@@ -306,6 +311,7 @@ def held_of(rows: Mapping[str, Mapping[str, Any]]) -> Dict[str, Held]:
             int(row.get("version") or 0),
             str(row.get("account") or ""),
             moment(str(row.get("made") or "")),
+            bool(row.get("pending")),
         )
         for name, row in rows.items()
     }

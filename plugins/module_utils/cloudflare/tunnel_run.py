@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import tunnel_apply, tunnel_live
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client, UnclearError
@@ -27,7 +27,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
     stamp,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.zones import ZoneInfo
-from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
+from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 
 #: Stands for what only a real run knows, as the controller's own secrets do it in a dry one.
 PLACEHOLDER = "made-by-the-first-real-run"
@@ -35,7 +35,9 @@ PLACEHOLDER = "made-by-the-first-real-run"
 
 @dataclass
 class Account:
-    """One account of a run. steps: as planned; done: what became of them; tunnels and audiences: by the tunnel's name."""
+    """One account of a run. steps: as planned; problems: why there is no plan; done: what became of the steps; tunnels and
+    audiences: ids and audience tags by the tunnel's name; due: tokens that need a new secret and have not got it; forget: tokens
+    whose secrets nobody needs any more."""
 
     task: Task
     live: Live
@@ -44,7 +46,35 @@ class Account:
     done: Done = field(default_factory=Done)
     tunnels: Mapping[str, str] = field(default_factory=dict)
     audiences: Mapping[str, str] = field(default_factory=dict)
+    due: List[str] = field(default_factory=list)
     forget: List[str] = field(default_factory=list)
+    problems: Tuple[Problem, ...] = ()
+
+
+def survey(
+    client: Client,
+    wanted: Sequence[Wanted],
+    lives: Mapping[str, Life],
+    held: Mapping[str, Held],
+    options: Options,
+) -> Tuple[List[Account], List[Problem]]:
+    """Everything read and planned, nothing written; and all that stands in the way.
+
+    Raises MailsteadError where something cannot be read.
+    """
+    zones, accounts = tunnel_live.locate(client, wanted)
+    out: List[Account] = []
+    problems: List[Problem] = []
+    for account, mine in accounts.items():
+        task = Task(mine, lives, held, options)
+        live = tunnel_live.read(client, account, mine, zones)
+        steps, wrong = plan(task, live)
+        problems += wrong
+        tunnels = {t.name: t.id for t in live.tunnels}
+        audiences = {a.name: a.audience for a in live.apps}
+        gone, due = forgotten(task, live), rotations(steps)
+        out.append(Account(task, live, zones, steps, Done(), tunnels, audiences, due, gone, tuple(wrong)))
+    return out, problems
 
 
 def prepare(
@@ -54,31 +84,25 @@ def prepare(
     held: Mapping[str, Held],
     options: Options,
 ) -> List[Account]:
-    """Everything read and planned, nothing written. Raises MailsteadError with all that stands in the way."""
-    zones, accounts = tunnel_live.locate(client, wanted)
-    out: List[Account] = []
-    problems = []
-    for account, mine in accounts.items():
-        task = Task(mine, lives, held, options)
-        live = tunnel_live.read(client, account, mine, zones)
-        steps, wrong = plan(task, live)
-        problems += wrong
-        tunnels = {t.name: t.id for t in live.tunnels}
-        audiences = {a.name: a.audience for a in live.apps}
-        out.append(Account(task, live, zones, steps, Done(), tunnels, audiences, forgotten(task, live)))
+    """As :func:`survey`; raises MailsteadError also for what stands in the way."""
+    accounts, problems = survey(client, wanted, lives, held, options)
     if problems:
         raise MailsteadError(problems)
-    return out
+    return accounts
 
 
-def apply(client: Client, account: Account) -> None:
-    """Do the steps. Raises MailsteadError; account.done then tells how far it came, and holds the secrets made so far."""
+def apply(client: Client, account: Account, rotate: bool = True) -> None:
+    """Do the steps; rotate: also those that make secrets anew.
+
+    Raises MailsteadError; account.done then tells how far it came, and holds the secrets made so far.
+    """
     steps, live, task, last = account.steps, account.live, account.task, ""
     for _round in range(tunnel_apply.ROUNDS):
         worker = Worker(client, task, live, account.zones, account.done)
         try:
             for step in steps:
-                worker.run(step)
+                if rotate or not waits(step, steps):
+                    worker.run(step)
         except UnclearError as unclear:
             last = client.clean(str(unclear))
             live = tunnel_live.read(client, live.account, task.wanted, account.zones)
@@ -88,29 +112,32 @@ def apply(client: Client, account: Account) -> None:
                 raise MailsteadError(problems) from unclear
             continue
         account.live, account.tunnels, account.audiences = live, worker.tunnels, worker.audiences
+        account.due = [] if rotate else rotations(steps)
         deleted = {s.name for s in account.done.steps if s.kind == "token" and s.action == "delete"}
         account.forget = sorted({*forgotten(task, live), *deleted})
-        _versions(client, account)
         return
     what = f"whether everything was changed is not known: {last}"
     where = f"account {live.account}"
     raise MailsteadError.one("MS-TUN-011", where, what, "Run again: the state is read first.")
 
 
+def waits(step: Step, steps: Sequence[Step]) -> bool:
+    """Whether a step makes a new secret, or stands behind such a one of the same token."""
+    if step.kind != "token" or step.action not in ("rotate", "update", "refresh"):
+        return False
+    mine = [s for s in steps if s.kind == "token" and s.name == step.name]
+    return any(s.action == "rotate" for s in mine[: mine.index(step) + 1])
+
+
+def rotations(steps: Sequence[Step]) -> List[str]:
+    """Tokens that get a new secret by these steps."""
+    return [s.name for s in steps if s.kind == "token" and s.action == "rotate"]
+
+
 def _made(account: Account) -> Dict[str, Held]:
     """The secrets of this run as those that the controller holds."""
     now = account.task.options.now
     return {name: Held(s.client_id, s.version, account.live.account, now) for name, s in account.done.secrets.items()}
-
-
-def _versions(client: Client, account: Account) -> None:
-    """Ask for the versions of new secrets where the answers did not tell them: they show later whether ours is the last."""
-    untold = {name: s for name, s in account.done.secrets.items() if not s.version}
-    if not untold:
-        return
-    versions = {t.client_id: t.version for t in tunnel_live.list_tokens(client, account.live.account)}
-    for name, secret in untold.items():
-        account.done.secrets[name] = dataclasses.replace(secret, version=versions.get(secret.client_id, 0))
 
 
 # -- what a module returns -------------------------------------------------------------------------------------------
@@ -182,11 +209,11 @@ def token_rows(accounts: Sequence[Account]) -> Dict[str, Dict[str, Any]]:
         for name in account.task.tokens:
             token = account.live.token(account.task.options.token(name))
             secret: Optional[Secret] = account.done.secrets.get(name)
-            expires = stamp(token.expires) if token is not None and token.expires is not None else ""
+            end = account.done.ends.get(name, token.expires if token is not None else None)
             planned = any(s.kind == "token" and s.name == name and s.action == "rotate" for s in account.steps)
             out[name] = {
                 "client_id": secret.client_id if secret else token.client_id if token else PLACEHOLDER,
-                "expires_at": expires,
+                "expires_at": stamp(end) if end is not None else "",
                 "rotated": planned or bool(secret and secret.rotated),
             }
     return out
