@@ -299,6 +299,8 @@ class _Planner:
                 wanted.add((f"_dmarc.{domain.name}", "TXT"))
                 wanted |= {(key.record, "TXT") for key in self.view.signing(domain.name)}
         wanted |= {(r.name, r.type) for d in self.view.routed if d.zone == zone for r in d.keeps}
+        services = [s for s in self.view.submissions if self.view.zone_of(s.server_name) == zone]
+        wanted |= {(s.server_name, t) for s in services for t in ("A", "AAAA", "CAA")}
         for hosted in self.view.hosted:
             if hosted.zone == zone:
                 wanted |= self.beside(hosted)

@@ -29,7 +29,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of, domain_of
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan, MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    DomainPlan,
+    HostedPlan,
+    MailPlan,
+    SubmissionPlan,
+)
 
 FORMAT = 1
 #: What would steer a terminal: values and comments of records are anybody's words.
@@ -69,6 +74,14 @@ FROM_PROVIDER: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     # What is sent there cannot be tried without a mailbox's password.
     ("receiver", ()),
 )
+#: The way of an application's message.
+SENDING: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("application", ("S5", "S6", "S7", "S8", "S9", "S10", "S12", "S13")),
+    ("tunnel", ("S15", "S16", "S17", "S18", "S19", "S20", "S21")),
+    ("service", ("S1", "S2", "S3", "S4", "S11", "S14", "S30")),
+    ("smarthosts", ("S22", "S23", "S24", "S25")),
+    ("receiver", ("S26", "S27", "S28", "S29")),
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,9 @@ def build(
             mine.update(theirs, verdict=worst((mine["verdict"], theirs["verdict"])))
     domains += [{**_hosted(plan, d, findings), "outbound": []} for d in hosted.values()]
     names = dict.fromkeys([*(d["name"] for d in domains), *(r.unicode_name or r.name for r in plan.routing)])
+    services = [_service(plan, s, findings) for s in plan.submissions if s.state == "present"]
+    names.update(dict.fromkeys(s["name"] for s in services))
+    domains += services
     return {**assemble(VERIFY, list(names), findings, labels, now), "domains": domains, "mail": [dict(m) for m in mail]}
 
 
@@ -198,6 +214,30 @@ def _hosted(plan: MailPlan, domain: HostedPlan, findings: Sequence[Finding]) -> 
         "provider": domain.title,
         "senders": senders,
         "sent_there": _leg(FROM_PROVIDER, mine, details) if senders else [],
+    }
+
+
+def _service(plan: MailPlan, service: SubmissionPlan, findings: Sequence[Finding]) -> Dict[str, Any]:
+    """The way of an application's message through a service. Domains have their own findings."""
+    mine = [f for f in findings if f.id[0] == "S" and f.scope.split("/")[0] == service.name]
+    tunnel = service.tunnel
+    details = {
+        "application": ", ".join(a.name for a in service.applications),
+        "tunnel": f"{tunnel.hostname}, Cloudflare Tunnel" if tunnel else "",
+        "service": f"{service.server_name} at {service.host}",
+        "smarthosts": ", ".join(s.title for s in service.smarthosts),
+        "receiver": ", ".join(c.address for c in plan.canaries) or "no canary declared",
+    }
+    stations = tuple(s for s in SENDING if tunnel or s[0] != "tunnel")
+    return {
+        "name": service.name,
+        "verdict": _overall(mine),
+        "inbound": [],
+        "outbound": [],
+        "provider": "",
+        "senders": [],
+        "sent_there": [],
+        "sending": _leg(stations, mine, details),
     }
 
 

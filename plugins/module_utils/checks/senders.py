@@ -206,4 +206,12 @@ SENDERS: Tuple[Check, ...] = (
         "RFC 5321 §4.5.5",
         ("E1", "E3", "N1", "R2"),
     ),
+    Check(
+        "S30",
+        "sender.records",
+        "What the service and its smarthosts need is published",
+        "a record is missing: fail",
+        "the providers' profiles",
+        ("E1",),
+    ),
 )

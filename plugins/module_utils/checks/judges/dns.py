@@ -32,6 +32,9 @@ def judge(case: Case) -> Iterator[Finding]:
         yield _proxied(case, host)
     for home in case.view.plan.homes:
         yield from _caa(case, home)
+    for service in case.view.submissions:
+        if case.view.zone_of(service.server_name):
+            yield _caa_for(case, service.server_name, service.acme_directory, "dns-01")
     for host in (*case.view.vantages.home, *case.view.vantages.edge):
         yield _resolver(case, host)
     for host in case.view.vantages.all():
@@ -259,12 +262,15 @@ def _proxied(case: Case, host: str) -> Finding:
 
 
 def _caa(case: Case, home: HomePlan) -> Iterator[Finding]:
-    issuer = caa_issuer(home.acme_directory)
     for host in sorted({e.mail_name for e in case.view.plan.edges if e.host in home.edges}):
-        if not issuer:
-            yield case.na("E9", host, f"the CAA name of {home.acme_directory} is not known")
-            continue
-        yield _caa_of(case, host, issuer, home.acme_challenge)
+        yield _caa_for(case, host, home.acme_directory, home.acme_challenge)
+
+
+def _caa_for(case: Case, host: str, directory: str, challenge: str) -> Finding:
+    issuer = caa_issuer(directory)
+    if not issuer:
+        return case.na("E9", host, f"the CAA name of {directory} is not known")
+    return _caa_of(case, host, issuer, challenge)
 
 
 def _caa_of(case: Case, host: str, issuer: str, challenge: str) -> Finding:

@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""S22 to S29: what becomes of an application's mail: the smarthosts, a message that was really sent, and what comes back."""
+"""S22 to S30: what becomes of an application's mail: the smarthosts, a message that was really sent, and what comes back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.send
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.spf import authorised
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.witness import Errand, arrival
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation
-from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import bounce_domains, domain_of
+from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import bounce_domains, domain_of, within
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     CanaryPlan,
     SmarthostPlan,
@@ -39,6 +39,7 @@ def judge(case: Case) -> Iterator[Finding]:
     for service in case.view.submissions:
         yield from _smarthosts(case, service)
         yield from _spf(case, service)
+        yield _records(case, service)
         for way in ways(service):
             yield from _messages(case, way)
         for domain in bounce_domains(service):
@@ -163,6 +164,34 @@ def _spf(case: Case, service: SubmissionPlan) -> Iterator[Finding]:
     for domain in case.view.plan.domains:
         if domain.name in service.domains and domain.name not in elsewhere:
             yield authorised(case, "S25", domain, RUN, f"{service.name}/{domain.name}")
+
+
+def _records(case: Case, service: SubmissionPlan) -> Finding:
+    """Of hosted domains those that the smarthosts ask for are N8's and G1's matter."""
+    providers = {s.provider for s in service.smarthosts}
+    roles = providers | {f"dkim-{p}" for p in providers}
+    domains = [d for d in service.domains if all(d != hosted.name for hosted in case.view.hosted)]
+    every = [r for records in case.view.zones.values() for r in records]
+    wanted = [r for r in every if r.role in roles and any(within(r.name, d) for d in domains)]
+    wanted += [r for r in every if r.name == service.server_name and r.type in ("A", "AAAA")]
+    if not wanted:
+        return case.na("S30", service.name, "the service and its smarthosts ask for nothing else")
+    needs = tuple(dict.fromkeys(need for r in wanted for need in case.zone_needs(r.name)))
+    looked = [(r, case.published(r.name, r.type)) for r in wanted]
+    unseen = next((p.why for _r, p in looked if not p.known), "")
+    if unseen:
+        return case.unknown("S30", service.name, unseen, requires=needs)
+    missing = [f"{r.name} {r.type} {r.content}" for r, p in looked if r.content not in p.values]
+    return case.finding(
+        "S30",
+        service.name,
+        "fail" if missing else "pass",
+        f"missing: {'; '.join(missing)}" if missing else f"{len(wanted)} published",
+        expected="the service's address, return paths and signatures of its smarthosts",
+        evidence=[line for _r, p in looked for line in p.evidence()],
+        fix=f"{RUN}; if a provider shows another value, write that into inputs first",
+        requires=needs,
+    )
 
 
 # -- a message ---------------------------------------------------------------------------------------------------------

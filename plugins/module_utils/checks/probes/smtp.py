@@ -15,7 +15,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.cont
 
 MAX_REPLY = 64 * 1024
 #: A user name of this form is the password once more.
-SECRET_NAME = "{secret}"
+NAMED_BY = "{secret}"
 #: In a scripted command: the address of whoever runs the probe (``sender`` of the probe, else probe@<host name>).
 OWN_ADDRESS = "{me}"
 
@@ -112,7 +112,7 @@ class Conversation:
     def login(self, username: str, password: str) -> Reply:
         """AUTH PLAIN. Where the user name is the password too (``{secret}``), it is left out of the transcript as well."""
         shown = username
-        username = username.replace(SECRET_NAME, password)
+        username = username.replace(NAMED_BY, password)
         token = base64.b64encode(f"\0{username}\0{password}".encode()).decode("ascii")
         return self.command(f"AUTH PLAIN {token}", shown=f"AUTH PLAIN <{shown}>")
 
