@@ -44,6 +44,7 @@ STEPS: Tuple[Step, ...] = (
     Step("policies", ("policy", "certificate"), "publish SPF, DMARC, CAA, TLS-RPT and TLSA", SHOWN),
     # In one atomic write: a policy seen before the MX that it names would stop mail to the old one.
     Step("delivery", ("delivery",), "publish MX, service names and the id of the MTA-STS policy", SHOWN),
+    Step("clients", (), "lead application hosts through the tunnel to their service", "each of them reaches it"),
 )
 
 
@@ -59,7 +60,8 @@ def stages(through_phase: str) -> List[str]:
 def order(plan: MailPlan) -> List[str]:
     """The steps in words, without those that this plan does not need."""
     present = {r.phase for zone in plan.zones for r in zone.records}
-    idle = {"reverse": not plan.ptr, "server": not plan.homes, "routing": not plan.routing}
+    idle = {"reverse": not plan.ptr, "server": not (plan.homes or plan.submissions), "routing": not plan.routing}
+    idle["clients"] = not any(s.clients for s in plan.submissions if s.state == "present")
     steps = [s for s in STEPS if present.intersection(s.phases) or (not s.phases and not idle[s.name])]
     return [f"{number}. {step.does}; wait until {step.gate}" for number, step in enumerate(steps, start=1)]
 

@@ -10,11 +10,13 @@ from typing import List, Optional, Union
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    ApplicationPlan,
     DomainPlan,
     HostedPlan,
     MailPlan,
     RoutingPlan,
     RulePlan,
+    SubmissionPlan,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.order import order
 
@@ -36,6 +38,8 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
     for hosted in plan.hosted:
         own = next((d for d in plan.domains if d.name == hosted.name), None)
         lines += ([""] if lines and lines[-1] else []) + _hosted(hosted, own) + [""] * bool(plan.edges)
+    for service in plan.submissions:
+        lines += ([""] if lines and lines[-1] else []) + _service(plan, service) + [""] * bool(plan.edges)
     for edge in plan.edges:
         lines.append(f"Edge {edge.host}: {edge.mail_name} at {edge.ipv4}{' and ' + edge.ipv6 if edge.ipv6 else ''}")
         lines.append(f"  opens {', '.join(str(p) for p in edge.ports)} to everybody, {edge.bind_port} to the tunnel")
@@ -59,6 +63,7 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
         ", ".join([c.address for c in plan.canaries] + list(plan.vantages)) or "none: some checks will be unknown"
     )
     sides = ["home"] * bool(plan.homes) + ["edge"] * bool(plan.edges)
+    sides += sorted({h for s in plan.submissions for h in (s.host, *(c.host for c in s.clients))})
     places = f"{', '.join(sides)} and controller" if sides else "the controller"
     lines += ["", f"Checked from {places}; witnesses outside: {witnesses}"]
     lines += ["", "In this order:", *(f"  {step}" for step in order(plan))]
@@ -120,6 +125,64 @@ def _senders(plan: Union[RoutingPlan, HostedPlan], own: Optional[DomainPlan]) ->
         lines.append("  out   nobody")
     policy = f"DMARC p={plan.dmarc.policy}: {plan.policy_why}"
     return lines + textwrap.wrap(policy, 110, initial_indent="  ", subsequent_indent="        ")
+
+
+def _service(plan: MailPlan, service: SubmissionPlan) -> List[str]:
+    """A service through which applications send: who may send as whom, who delivers, and how applications get there."""
+    if service.state != "present":
+        return [f"Service {service.name}", f"  its server on {service.host} and its tunnel are removed"]
+    at = f" at {service.lan_address}" if service.lan_address else ", by an address that your own DNS knows"
+    ports = ", ".join(
+        f"{li.port} ({'TLS' if li.tls == 'implicit' else 'STARTTLS'})" for li in service.listeners if li.public
+    )
+    lines = [
+        f"Service {service.name} on {service.host}",
+        f"  in    {service.server_name}{at}, ports {ports}; always with TLS and a login",
+    ]
+    if service.tunnel:
+        tokens = ", ".join(service.tunnel.service_tokens)
+        lines.append(
+            f"  in    {service.tunnel.hostname}, a Cloudflare Tunnel, for holders of the service tokens {tokens}"
+        )
+    lines += [f"  in    {c.host}: 127.0.0.1:{c.port} leads there, with the token {c.token}" for c in service.clients]
+    for application in service.applications:
+        lines.append(
+            f"  app   {application.name}, login {application.login}, sends as {', '.join(application.senders)}"
+        )
+        size = f"{application.max_size // 1024} KiB"
+        lines.append(f"        {application.rate} messages in {_time(application.per)}, {size} each at most")
+        if application.return_path:
+            lines.append(f"        what comes back goes to {application.return_path}")
+        else:
+            lines += [f"        nobody reads what comes back to {a}: see `bounces`" for a in _unread(plan, application)]
+        if application.smarthosts != tuple(s.id for s in service.smarthosts):
+            lines.append(f"        through {', then '.join(application.smarthosts)}")
+    for number, smarthost in enumerate(service.smarthosts):
+        word = "first through" if number == 0 else "then through"
+        lines.append(f"  out   {word} {smarthost.title}, {smarthost.host} port {smarthost.port}")
+    keys = ", ".join(name for name, _dkim in service.dkim)
+    return [*lines, f"  keys  signs as {keys} before it hands on", *([_webhook(service)] if service.webhook else [])]
+
+
+def _webhook(service: SubmissionPlan) -> str:
+    return f"  told  {service.webhook}, when a message cannot be delivered"
+
+
+def _time(seconds: int) -> str:
+    return {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(seconds, f"{seconds} s")
+
+
+def _unread(plan: MailPlan, application: ApplicationPlan) -> List[str]:
+    """The addresses of an application that a routing service takes no mail for, as far as the plan knows."""
+    routed = {one.name: one for one in plan.routing}
+    out = []
+    for address in application.senders:
+        one = routed.get(address.rpartition("@")[2])
+        if one is None or (one.catch_all is not None and one.catch_all.action != "drop"):
+            continue
+        if not any(rule.address == address and rule.action != "drop" for rule in one.rules):
+            out.append(address)
+    return out
 
 
 def _effect(rule: RulePlan) -> str:

@@ -36,6 +36,10 @@ BINDING = "sender-binding"
 NO_MAIL = "no-mail-here"
 SCHEDULE = "smarthosts"
 TLS = "relay-strict"
+#: The server's own queue for all that leaves.
+QUEUE = "remote"
+#: Messages on their way at once. Those of a server that is killed wait for ten minutes, until their locks expire.
+DELIVERIES = 5
 #: The header by which our own webhook is recognised.
 WEBHOOK_MARK = "X-Mailstead-Service"
 #: Seconds between tries; the last one is repeated until the message expires.
@@ -354,7 +358,11 @@ def envelope_senders(application: ApplicationPlan) -> Tuple[str, ...]:
 
 
 def route(plan: SubmissionPlan) -> Dict[str, Any]:
-    """Which smarthost a message is handed to. Those with smarthosts of their own first, then everybody else and reports."""
+    """Which smarthost a message is handed to: by applications with smarthosts of their own, then by everybody else.
+
+    Reports on what came back take them in reverse: what the first one refused for good may be refused by it again, and a report
+    that comes back is lost.
+    """
     by_id = {s.id: s for s in plan.smarthosts}
     everyone = tuple(by_id)
     chosen: Dict[Tuple[str, ...], List[str]] = {}
@@ -365,18 +373,20 @@ def route(plan: SubmissionPlan) -> Dict[str, Any]:
     for ids, patterns in chosen.items():
         condition = _is_one_of("sender", list(dict.fromkeys(patterns)))
         branches += _by_size(condition, [by_id[i] for i in ids])
-    return {"match": branches + _by_size("", plan.smarthosts), "else": f"'{plan.smarthosts[-1].id}'"}
+    reports = _in_turn("source == 'dsn'", plan.smarthosts[::-1])
+    return {"match": reports + branches + _by_size("", plan.smarthosts), "else": f"'{plan.smarthosts[-1].id}'"}
 
 
 def _delivery(plan: SubmissionPlan) -> Objects:
     return [
+        {"type": "MtaVirtualQueue", "match": {"name": QUEUE}, "properties": {"threadsPerNode": DELIVERIES}},
         {
             "type": "MtaDeliverySchedule",
             "match": {"name": SCHEDULE},
             "properties": {
                 "retry": {"@type": "Custom", "intervals": [{"duration": f"{seconds}s"} for seconds in RETRIES]},
                 "expiry": {"@type": "Ttl", "expire": f"{EXPIRY}s"},
-                "queueId": "ref:MtaVirtualQueue/name=remote",
+                "queueId": f"ref:MtaVirtualQueue/name={QUEUE}",
                 "description": "mailstead: the next smarthost after seconds",
             },
         },
