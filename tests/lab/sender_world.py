@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email
+import http.client
 import io
+import json
 import smtplib
 import socket
 import ssl
@@ -31,7 +34,7 @@ from tests.lab import routing_world as world
 ZONE, SERVICE, NAME, TUNNEL = "example.com", "notify", "notify.example.com", "smtp.example.com"
 #: The lab's machine that the inventory calls lan-box.
 MACHINE = "home"
-SERVER = "mailstead-stalwart"
+SERVER, SIDECAR = "mailstead-stalwart", "mailstead-tunnel-client-notify"
 CANARY, BOUNCES = render.CANARY, render.MAILBOXES["gmail.com"]
 STATE = paths.ROOT / "inventory" / "lab_sender" / ".mailstead"
 
@@ -63,21 +66,19 @@ def account() -> str:
 
 
 def tokens() -> dict[str, dict[str, Any]]:
-    """The account's service tokens by name."""
-    return {t["name"]: t for t in api("GET", f"{account()}/access/service_tokens")["result"]}
+    """The account's service tokens by name, with what the API does not tell: which version of the secret is in force."""
+    return {t["name"]: t for t in world.control("GET", "zero_trust/tokens")}
+
+
+def move_clock(seconds: int) -> None:
+    """Let tunnels and Access believe that time has passed."""
+    world.control("PATCH", "zero_trust", {"clock_offset": seconds})
 
 
 def prepare() -> None:
     """Bring the zone and the account back to where nobody has configured anything; the owner of the mailbox has agreed."""
-    here, of_account = zone(), account()
-    for app in api("GET", f"{of_account}/access/apps")["result"]:
-        api("DELETE", f"{of_account}/access/apps/{app['id']}")
-    for policy in api("GET", f"{of_account}/access/policies")["result"]:
-        api("DELETE", f"{of_account}/access/policies/{policy['id']}")
-    for token in tokens().values():
-        api("DELETE", f"{of_account}/access/service_tokens/{token['id']}")
-    for tunnel in api("GET", f"{of_account}/cfd_tunnel?is_deleted=false")["result"]:
-        api("DELETE", f"{of_account}/cfd_tunnel/{tunnel['id']}?cascade=true")
+    here = zone()
+    world.control("DELETE", "zero_trust")
     for record in api("GET", f"zones/{here['id']}/dns_records?per_page=100")["result"]:
         if not record["meta"].get("read_only"):
             api("DELETE", f"zones/{here['id']}/dns_records/{record['id']}")
@@ -144,6 +145,13 @@ def smarthost(name: str, state: str) -> Iterator[None]:
         on("smarthost", "lab-smarthost", name, "ok")
 
 
+def handed_over_twice(run: str) -> set[str]:
+    """Subjects that a smarthost has acknowledged more than once, of those that begin with a run's id."""
+    counts: dict[str, int] = json.loads(on("smarthost", "lab-smarthost", "accepted"))
+    subjects = {identifier.strip("<>").partition("@")[0]: count for identifier, count in counts.items()}
+    return {subject for subject, count in subjects.items() if subject.startswith(run) and count > 1}
+
+
 # -- applications --------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +174,23 @@ LAN, TUNNEL_SYSTEMD, TUNNEL_CONTAINER = (
     ("app2", "127.0.0.1", 2525),
     ("app1", "127.0.0.1", 2525),
 )
+
+
+def upgrade(credentials: tuple[str, str] | None) -> int:
+    """The status of the tunnel's public name for the request that its client sends, from wherever this is called."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    headers["Sec-WebSocket-Key"] = base64.b64encode(uuid.uuid4().bytes).decode()
+    if credentials:
+        headers |= {"Cf-Access-Client-Id": credentials[0], "Cf-Access-Client-Secret": credentials[1]}
+    connection = http.client.HTTPSConnection(TUNNEL, timeout=10, context=world.trust())
+    connection.sock = world.trust().wrap_socket(
+        socket.create_connection((host("tunnel-edge").address4(), 443), 10), server_hostname=TUNNEL
+    )
+    try:
+        connection.request("GET", "/", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def message(author: str, recipient: str, token: str, size: int = 0) -> EmailMessage:

@@ -175,7 +175,7 @@ def test_the_token_of_a_client_is_its_owners_alone_and_in_no_command_line() -> N
     for machine in ("app1", "app2"):
         files = here.on(machine, "find", "/etc/mailstead", "-type", "f", "-perm", "/077", "-name", "*.env")
         assert files == "", files
-        secret = here.tokens()[machine]["client_id"]
+        secret = here.tokens()[f"mailstead-{machine}"]["client_id"]
         assert secret not in here.on(machine, "ps", "axww", "-o", "args")
 
 
@@ -188,15 +188,40 @@ def test_every_check_passes(tmp_path: Path) -> None:
 
 
 def test_a_rotated_token_works_at_once_and_the_old_one_until_the_overlap_ends() -> None:
-    before = here.tokens()["app2"]
+    before, old = here.tokens()[TOKEN], _client_file()
     code, shown = here.play("playbooks/rotate_service_tokens.yml")
     assert code == 0, shown[-4000:]
-    after = here.tokens()["app2"]
-    assert after["client_id"] == before["client_id"]
-    assert after["client_secret_version"] > before["client_secret_version"], after
-    assert after["previous_client_secret_expires_at"], after
-    accepted(here.send("noreply@example.com", way=TUNNEL_SYSTEMD))
-    accepted(here.send("noreply@example.com", way=TUNNEL_CONTAINER))
+    after = here.tokens()[TOKEN]
+    assert after["client_id"] == before["client_id"] and _client_file() != old
+    assert after["client_secret_version"] == before["client_secret_version"] + 1, after
+    for way in (TUNNEL_SYSTEMD, TUNNEL_CONTAINER):
+        accepted(here.send("noreply@example.com", way=way))
+    # A client that was switched off all the while still has the old one.
+    assert _answer(_credentials(old)) == 101
+    here.move_clock(8 * 86400)
+    try:
+        assert _answer(_credentials(old)) == 403
+        assert _answer(_credentials(_client_file())) == 101
+    finally:
+        here.move_clock(0)
+
+
+TOKEN = "mailstead-app2"
+
+
+def _client_file() -> str:
+    return here.on("app2", "cat", "/etc/mailstead/tunnel-client/notify.env")
+
+
+def _credentials(file: str) -> tuple[str, str]:
+    """Id and secret out of the file of a client."""
+    values = dict(line.split("=", 1) for line in file.splitlines() if "=" in line)
+    return values["TUNNEL_SERVICE_TOKEN_ID"].strip('"'), values["TUNNEL_SERVICE_TOKEN_SECRET"].strip('"')
+
+
+def _answer(credentials: tuple[str, str] | None) -> int:
+    """The status by which the tunnel's public name answers a WebSocket upgrade from outside."""
+    return world.inside("stranger", lambda: here.upgrade(credentials))
 
 
 # -- mistakes ------------------------------------------------------------------------------------------------------------
