@@ -87,8 +87,8 @@ def tunnels_wanted(plan: dict[str, Any]) -> list[dict[str, Any]]:
             {"secret": secret, "account_id": tunnel["account_id"], "zones": [], "tunnels": []},
         )
         one["zones"] = sorted({*one["zones"], tunnel["zone"]})
-        about = {"state": service["state"], "service": service["name"], "host": service["host"]}
-        one["tunnels"].append({**tunnel, **about})
+        kept = {key: value for key, value in tunnel.items() if key != "token"}
+        one["tunnels"].append({**kept, "state": service["state"]})
     return list(found.values())
 
 
