@@ -210,7 +210,7 @@ TOKEN = "mailstead-app2"
 
 
 def _client_file() -> str:
-    return here.on("app2", "cat", "/etc/mailstead/tunnel-client/notify.env")
+    return here.on("app2", "cat", "/etc/mailstead/tunnel-client/systemd/notify.env")
 
 
 def _credentials(file: str) -> tuple[str, str]:
