@@ -134,6 +134,7 @@ SENDERS: Tuple[Check, ...] = (
         "A service token lives on",
         "expired or missing: fail; under 30 days left: warn",
         "Cloudflare Access API, service tokens",
+        ("S19",),
     ),
     Check(
         "S21",

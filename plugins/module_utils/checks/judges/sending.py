@@ -141,7 +141,7 @@ def _size(
 def _suppressed(case: Case, service: SubmissionPlan, smarthost: SmarthostPlan) -> Finding:
     scope = f"{service.name}/{smarthost.id}"
     told: Mapping[str, Any] = case.view.facts.smarthosts.get(service.name, {}).get(smarthost.id) or {}
-    error = str(told.get("suppressions_error") or "")
+    error = str(told.get("error") or "")
     if error:
         return case.unknown("S24", scope, error, matters=False)
     if told.get("suppressed") is None:

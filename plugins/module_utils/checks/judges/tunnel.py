@@ -122,7 +122,7 @@ def _healthy(case: Case, service: SubmissionPlan, facts: Optional[Mapping[str, A
     status = str((facts or {}).get("status") or "")
     if facts is None or not status:
         return case.unknown("S18", service.name, NOT_TOLD, expected="healthy")
-    known = {"healthy": "pass", "degraded": "warn", "inactive": "fail", "down": "fail"}
+    known = {"healthy": "pass", "degraded": "warn", "inactive": "fail", "down": "fail", "missing": "fail"}
     count = facts.get("connections")
     return case.finding(
         "S18",
@@ -184,6 +184,8 @@ def _tokens(
             observed,
             expected=f"{_soon(tunnel):.0f} days or more left",
             fix=f"{RUN} with a rotation of {name}: the old secret stays good for the overlap",
+            # Tokens are known by what lets them pass: without that, none is.
+            requires=() if found is not None else (f"S19@{service.name}",),
         )
 
 
