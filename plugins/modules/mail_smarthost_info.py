@@ -82,6 +82,25 @@ options:
         description: Where the smarthost is written down, for messages, such as V(mail_submission[0].smarthosts[1]).
         type: str
         default: ""
+      suppressions:
+        description:
+          - Ask the provider's API whom it does not write to any more. At its SMTP server such a recipient is accepted like any
+            other.
+          - Cloudflare Email Sending only.
+        type: dict
+        suboptions:
+          account_id:
+            description: Id of the account. When it is empty, the token's zones tell it, if they are of one account.
+            type: str
+            default: ""
+          api_token:
+            description: A token that may read them. When it is empty, the O(smarthosts[].password).
+            type: str
+            default: ""
+          base_url:
+            description: Where the API is.
+            type: str
+            default: https://api.cloudflare.com/client/v4
   fail_on:
     description:
       - V(never) only returns what was found.
@@ -162,6 +181,15 @@ smarthosts:
       description: Codes of what is wrong with it.
       type: list
       elements: str
+    suppressed:
+      description: Recipients that the provider does not write to, each with C(email), C(reason), C(created_at), C(expires_at).
+      returned: with O(smarthosts[].suppressions)
+      type: list
+      elements: dict
+    suppressions_error:
+      description: Why they cannot be told; empty when they are.
+      returned: with O(smarthosts[].suppressions)
+      type: str
     transcript:
       description: What was said and what was answered, secrets left out.
       type: list
@@ -174,10 +202,11 @@ problems:
 """
 
 import dataclasses
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
+from ansible_collections.mailstead.stack.plugins.module_utils.common.http import DEFAULT_URL
 from ansible_collections.mailstead.stack.plugins.module_utils.smarthost.model import (
     LEVELS,
     Found,
@@ -186,6 +215,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.smarthost.model im
     failing,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.smarthost.probe import try_all
+from ansible_collections.mailstead.stack.plugins.module_utils.smarthost.suppressed import Asked, Suppressed, ask
 
 
 def argument_spec() -> Dict[str, Any]:
@@ -201,6 +231,14 @@ def argument_spec() -> Dict[str, Any]:
         "title": {"type": "str", "default": ""},
         "hint": {"type": "str", "default": ""},
         "place": {"type": "str", "default": ""},
+        "suppressions": {
+            "type": "dict",
+            "options": {
+                "account_id": {"type": "str", "default": ""},
+                "api_token": {"type": "str", "default": "", "no_log": True},
+                "base_url": {"type": "str", "default": DEFAULT_URL},
+            },
+        },
     }
     return {
         "smarthosts": {"type": "list", "elements": "dict", "required": True, "options": smarthost},
@@ -211,14 +249,37 @@ def argument_spec() -> Dict[str, Any]:
 
 
 def wish(entry: Dict[str, Any]) -> Smarthost:
-    return Smarthost(**{**entry, "senders": tuple(s.strip().lower() for s in entry["senders"])})
+    """The part of an entry that is tried over SMTP."""
+    known = {field.name for field in dataclasses.fields(Smarthost)}
+    given = {name: value for name, value in entry.items() if name in known}
+    return Smarthost(**{**given, "senders": tuple(s.strip().lower() for s in entry["senders"])})
 
 
-def finish(module: AnsibleModule, found: List[Found], problems: List[Problem]) -> None:
+def suppressed(module: AnsibleModule, wanted: Sequence[Smarthost]) -> Dict[str, Suppressed]:
+    """By id, for those that are to be asked."""
+    out: Dict[str, Suppressed] = {}
+    for want, entry in zip(wanted, module.params["smarthosts"]):
+        asked = entry["suppressions"]
+        if asked is not None:
+            where = Asked(want, asked["account_id"], asked["api_token"], asked["base_url"])
+            out[want.id] = ask(where, module.params["deadline"])
+    return out
+
+
+def row(found: Found, told: Optional[Suppressed]) -> Dict[str, Any]:
+    if told is None:
+        return found.data()
+    error = told.problems[0].what if told.problems else ""
+    return {**found.data(), "suppressed": list(told.recipients), "suppressions_error": error}
+
+
+def finish(module: AnsibleModule, found: List[Found], told: Dict[str, Suppressed]) -> None:
     level = module.params["fail_on"]
+    problems: List[Problem] = [p for one in found for p in one.problems]
+    problems += [p for one in told.values() for p in one.problems]
     fatal = failing(problems, level)
     out: Dict[str, Any] = {
-        "smarthosts": [one.data() for one in found],
+        "smarthosts": [row(one, told.get(one.smarthost.id)) for one in found],
         "problems": [dataclasses.asdict(p) for p in problems],
     }
     if fatal:
@@ -237,7 +298,7 @@ def main() -> None:
         problems = [dataclasses.asdict(p) for p in wrong]
         module.fail_json(msg=str(MailsteadError(wrong)), problems=problems, smarthosts=[])
     found = try_all(wanted, float(module.params["deadline"]), module.params["helo"])
-    finish(module, found, [problem for one in found for problem in one.problems])
+    finish(module, found, suppressed(module, wanted))
 
 
 if __name__ == "__main__":

@@ -26,4 +26,6 @@ CODES: Dict[str, str] = {
     "MS-SMH-012": "A smarthost broke the conversation off, went silent, or answered with something else than SMTP.",
     "MS-SMH-013": "What is to be tried makes no sense: an id listed twice, a user name without a password, or a log-in "
     "without TLS.",
+    "MS-SMH-014": "The recipients that a provider does not write to any more cannot be read. A warning: mail leaves all the "
+    "same, but what it takes for them is never delivered, and nobody says so.",
 }

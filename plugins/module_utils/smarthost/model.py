@@ -13,7 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 #: What goes away by itself, or is mended without us: mail leaves through the next smarthost meanwhile.
 PASSING: Tuple[str, ...] = ("MS-SMH-002", "MS-SMH-012")
 #: What is told and hinders nothing.
-WARNINGS: Tuple[str, ...] = ("MS-SMH-009",)
+WARNINGS: Tuple[str, ...] = ("MS-SMH-009", "MS-SMH-014")
 #: What a run may fail for, the mildest first: each includes those before it.
 LEVELS: Tuple[str, ...] = ("never", "lasting", "problems", "warnings")
 #: The local part that is tried for a pattern: every domain has it (RFC 5321 §4.5.1), and nothing is sent in its name.

@@ -75,6 +75,13 @@ def strict_context() -> ssl.SSLContext:
     return context
 
 
+def introduced(name: str, address: str) -> str:
+    """What a host calls itself: its full name, or the address it connects from where it has none (RFC 5321 §4.1.3)."""
+    if "." in name and not name.startswith("localhost."):
+        return name
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
 class Attempt:
     """One smarthost tried once, within a deadline in seconds."""
 
@@ -179,10 +186,7 @@ class Attempt:
             self._sender(talk, sender)
 
     def _hello(self, talk: Talk) -> List[str]:
-        own = self.helo or socket.getfqdn()
-        if "." not in own:
-            local = str(talk.sock.getsockname()[0])
-            own = f"[IPv6:{local}]" if ":" in local else f"[{local}]"
+        own = self.helo or introduced(socket.getfqdn(), str(talk.sock.getsockname()[0]))
         reply = talk.command(f"EHLO {own}")
         if not reply.ok:
             raise self._refused(
