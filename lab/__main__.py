@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import docker.errors
@@ -39,13 +40,29 @@ def run_in_lab(command: list[str]) -> None:
     os.execvpe("ip", ["ip", "netns", "exec", CONTROLLER.namespace, *command], env)
 
 
+def _names(known: list[str]) -> Callable[[str], list[str]]:
+    """Reads names separated by commas, each of which has to be known."""
+
+    def read(text: str) -> list[str]:
+        found = [name for name in text.split(",") if name]
+        unknown = [name for name in found if name not in known]
+        if unknown or not found:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'} is not one of {', '.join(known)}")
+        return found
+
+    return read
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab", description="The lab: an internet in a box.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     starting = verbs.add_parser("up", help="start the lab; changes nothing on one that runs as described")
     starting.add_argument("machine", nargs="*", help="only these", choices=[[], *(h.name for h in HOSTS)])
     extra = [h.name for h in HOSTS if h.on_demand]
-    starting.add_argument("--with", dest="also", action="append", default=[], choices=extra, help="and this, on demand")
+    starting.add_argument(
+        "--with", dest="also", action="extend", type=_names(extra), default=[], metavar="NAME[,NAME]",
+        help=f"and these, on demand: {', '.join(extra)}",
+    )  # fmt: skip
     verbs.add_parser("down", help="remove everything but the images")
     verbs.add_parser("clean", help="remove the images and build/lab too")
     verbs.add_parser("status", help="what is up and how to log in")

@@ -32,11 +32,15 @@ from lab import (
     wiring,
     workerd,
 )
+from lab.cloudflared import build as cloudflared
 from lab.console import CONSOLE, LabError
 from lab.frp import build as frp
-from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, Host
+from lab.topology import HOSTS, LABEL, NETWORKS, SPEC_LABEL, TUNNELLED, Host
 
 LOCK = Path("/run/lock/mailstead-lab.lock")
+
+#: The image that cloudflared's starts from.
+CLOUDFLARED_BASE = "cloudflared-base"
 
 #: As the reader can type it in the project's directory: a fresh Debian has no program called python.
 PYTHON = ".venv/bin/python"
@@ -88,7 +92,8 @@ def _up(only: tuple[str, ...], also: tuple[str, ...]) -> None:
     facts = render.world(secrets.load())
     secrets.known_hosts()
     paths.write_if_changed(paths.BUILD / "resolv.conf", render.RESOLV_CONF, 0o644)
-    tags, inside = _artefacts(client, machines)
+    before = _published()
+    tags, inside = _artefacts(client, machines, facts.authority)
 
     wanted = {m.name: _spec(client, m, tags, facts, inside) for m in machines}
     added = tuple(m for m in machines if m.on_demand and not _matches((m,), wanted, running))
@@ -96,6 +101,8 @@ def _up(only: tuple[str, ...], also: tuple[str, ...]) -> None:
     unchanged = _matches(kept, wanted, running)
     why = "the running lab differs from its description"
     acme = any(m.name == "acme" for m in machines)
+    if unchanged and before and _published() not in ("", before):
+        unchanged, why = False, "the registry's cloudflared is another one, and machines may hold the old one"
     if unchanged and acme and _authority_lost(client, running):
         unchanged, why = False, "the lab's ACME server was restarted, and nobody trusts what it had issued"
     if unchanged:
@@ -103,6 +110,9 @@ def _up(only: tuple[str, ...], also: tuple[str, ...]) -> None:
         for machine in added:
             if machine.container in running:
                 _remove(running[machine.container])
+                # What its container engine had pulled must not outlive a change of what there is to pull.
+                for volume in machine.volumes:
+                    client.volumes.get(volume.name).remove(force=True)
             with CONSOLE.step(f"machine: {machine.name}"):
                 _begin(client, machine, tags, wanted, facts)
     else:
@@ -122,10 +132,18 @@ def _up(only: tuple[str, ...], also: tuple[str, ...]) -> None:
     CONSOLE.say(f"the lab {state}: {len(machines)} machines, {time.monotonic() - begin:.1f} s")
 
 
-def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str], str]:
-    """Everything that is made before machines start: images, frp, the registry's content.
+def _published() -> str:
+    """The digest of the cloudflared image in the registry as the last start left it, "" where there was none."""
+    if not paths.STATE.is_file():
+        return ""
+    return str(json.loads(paths.STATE.read_text()).get("cloudflared", {}).get("digest", ""))
 
-    Returns the images' tags, and what identifies the registry's content.
+
+def _artefacts(client: Any, machines: tuple[Host, ...], authority: bytes) -> tuple[dict[str, str], str]:
+    """Everything that is made before machines start: images, frp, the registry's content; cloudflared where it is used.
+
+    authority: PEM, for the image of cloudflared. Returns the images' tags, and what identifies the registry's content
+    (without cloudflared, which comes to a running lab with the machines that use it).
     """
     if any(m.name == "routing" for m in machines):
         workerd.ensure()
@@ -136,17 +154,22 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str],
     choice = mailserver.choose(client)
     if choice.kind == "stand-in":
         needed.add(mailserver.STANDIN)
+    tunnelled = any(m.name in TUNNELLED for m in machines)
+    if tunnelled:
+        needed.add(CLOUDFLARED_BASE)
     with concurrent.futures.ThreadPoolExecutor(2) as workers:
         # The compiler and the package manager wait for different things.
         binaries = workers.submit(_frp)
+        client_program = workers.submit(_cloudflared) if tunnelled else None
         tags = images.ensure(client, needed)
         try:
             artefacts = binaries.result()
-        except frp.FrpError as error:
+            tunnels = client_program.result() if client_program else None
+        except (frp.FrpError, cloudflared.CloudflaredError) as error:
             raise LabError(str(error)) from error
     image = choice.image or tags[mailserver.STANDIN]
     tunnel = images.ensure_context(client, "frpc", artefacts.image_context)
-    state = {
+    state: dict[str, dict[str, str]] = {
         "mail_server": {
             "kind": choice.kind,
             "origin": choice.origin,
@@ -159,9 +182,32 @@ def _artefacts(client: Any, machines: tuple[Host, ...]) -> tuple[dict[str, str],
             "digest": registry.publish(client, tunnel, artefacts.image_tag),
         },
     }
+    inside = json.dumps(state, sort_keys=True)
+    if tunnels:
+        state["cloudflared"] = _publish_cloudflared(client, tunnels, tags[CLOUDFLARED_BASE], authority)
     if paths.write_if_changed(paths.STATE, json.dumps(state, indent=1) + "\n", 0o644):
         CONSOLE.say(f"mail server: {choice.kind} ({choice.origin})")
-    return tags, json.dumps(state, sort_keys=True)
+        if tunnels:
+            CONSOLE.say(f"cloudflared: client {tunnels.client} ({tunnels.origin}), connector stand-in")
+    return tags, inside
+
+
+def _cloudflared() -> cloudflared.Cloudflared:
+    with CONSOLE.watched("cloudflared"):
+        return cloudflared.ensure(paths.BUILD, CONSOLE.say)
+
+
+def _publish_cloudflared(client: Any, made: cloudflared.Cloudflared, base: str, authority: bytes) -> dict[str, str]:
+    """Put the image into the registry. Returns what state.json says of it: a lab's connector is never the real one."""
+    image = images.ensure_context(client, "cloudflared", cloudflared.image_context(made, base, authority))
+    return {
+        "version": cloudflared.VERSION,
+        "client": made.client,
+        "connector": "stand-in",
+        "origin": made.origin,
+        "sha256": made.digest,
+        "digest": registry.publish(client, image, made.image_tag),
+    }
 
 
 def _frp() -> frp.FrpArtifacts:

@@ -13,6 +13,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from lab.topology import (
+    CONNECTOR_NAMES,
     EXMAIL_EXCHANGES,
     EXMAIL_IMAP,
     EXMAIL_LAST,
@@ -25,6 +26,7 @@ from lab.topology import (
     ROUTING_EXCHANGES,
     SMARTHOSTS,
     TLD_SERVER,
+    TUNNEL_EDGE_LAST,
     core6,
 )
 
@@ -194,6 +196,9 @@ STATIC_RECORDS: tuple[Record, ...] = (
     Record(SMTP2GO_RETURN, "MX", f"10 {SMARTHOSTS['smtp2go'][1]}."),
     Record(SMTP2GO_RETURN, "TXT", f"v=spf1 {_senders(SMARTHOSTS['smtp2go'][2])} -all"),
     Record("_mta-sts.mx.cloudflare.net", "TXT", "v=STSv1; id=20230615T153000;"),
+    # The edge in front of tunnels: for connectors, and as any team's own name. Tunnels' host names the API twin publishes.
+    *(record for name in CONNECTOR_NAMES for record in both(name, TUNNEL_EDGE_LAST)),
+    *both("*.cloudflareaccess.com", TUNNEL_EDGE_LAST),
     # A block list with nothing but the two test entries of RFC 5782 section 5: 127.0.0.2 is listed, 127.0.0.1 never.
     Record("2.0.0.127.zen.spamhaus.org", "A", "127.0.0.2"),
     Record("2.0.0.127.zen.spamhaus.org", "A", "127.0.0.4"),
@@ -204,9 +209,11 @@ STATIC_RECORDS: tuple[Record, ...] = (
 #: Zones delegated from a top-level domain, besides those of the customer.
 STATIC_ZONES = (
     "163.com",
+    "argotunnel.com",
     "cloudflare-email.net",
     "cloudflare.com",
     "cloudflare.net",
+    "cloudflareaccess.com",
     "docker.io",
     "example.org",
     "github.com",
@@ -250,6 +257,8 @@ POINTERS: tuple[tuple[str, str], ...] = (
     *((core6(str(n)), exchange) for exchange, n in ROUTING),
     (f"198.18.0.{FORWARDER_LAST}", FORWARDER),
     (core6(str(FORWARDER_LAST)), FORWARDER),
+    (f"198.18.0.{TUNNEL_EDGE_LAST}", CONNECTOR_NAMES[0]),
+    (core6(str(TUNNEL_EDGE_LAST)), CONNECTOR_NAMES[0]),
     ("198.18.0.40", "mail.stranger.example.org"),
     (core6("40"), "mail.stranger.example.org"),
 )

@@ -24,7 +24,19 @@ from lab.names import (
     Zone,
 )
 from lab.secrets import Secrets, ssh_key
-from lab.topology import GUARDED4, GUARDED6, HOSTS, NETWORKS, RESOLVER, RESOLVER6, SMARTHOSTS, Host, core6
+from lab.topology import (
+    GUARDED4,
+    GUARDED6,
+    HOSTS,
+    NETWORKS,
+    RESOLVER,
+    RESOLVER6,
+    SMARTHOSTS,
+    TEAM,
+    TUNNEL_EDGE_LAST,
+    Host,
+    core6,
+)
 
 ANCHOR_FILE = "/usr/local/share/ca-certificates/mailstead-lab.crt"
 CANARY = "canary@strict.example.org"
@@ -133,7 +145,7 @@ def _json(data: Any) -> bytes:
 
 def settings(machine: Host, facts: World) -> dict[str, Any]:
     """/lab/config.json of one machine."""
-    own = {"twin": _twin, "routing": _routing}.get(machine.settings)
+    own = {"twin": _twin, "routing": _routing, "tunnel-edge": _tunnel_edge}.get(machine.settings)
     return own(facts) if own else _common(machine, facts)
 
 
@@ -150,6 +162,8 @@ def _twin(facts: World) -> dict[str, Any]:
             {"token": facts.secrets.cloudflare_hosted_token, "scopes": list(HOSTED_SCOPES), "zones": [HOSTED_ZONE]},
             {"token": facts.secrets.cloudflare_sender_token, "scopes": list(SENDER_SCOPES), "zones": [SENDER_ZONE]},
         ],
+        "zero_trust": {"team": TEAM},
+        "tunnel_edge": {"ipv4": [f"198.18.0.{TUNNEL_EDGE_LAST}"], "ipv6": [core6(str(TUNNEL_EDGE_LAST))]},
         "email": {"dkim_public_key": facts.routing_dkim_record.partition("p=")[2]},
         "ddns": {
             "server": names.SERVERS[2].ipv4()[0],
@@ -190,6 +204,19 @@ def _routing(facts: World) -> dict[str, Any]:
     }
 
 
+def _tunnel_edge(facts: World) -> dict[str, Any]:
+    """As lab/tunnel_edge/config.py defines it."""
+    return {
+        "certificate": "/lab/pki/tunnel-edge.crt",
+        "key": "/lab/pki/tunnel-edge.key",
+        "control": {
+            "url": "https://api.cloudflare.com",
+            "token": facts.secrets.twin_control_token,
+            "authority": "/lab/pki/ca.crt",
+        },
+    }
+
+
 def _common(machine: Host, facts: World) -> dict[str, Any]:
     link = machine.links[0]
     data: dict[str, Any] = {
@@ -220,6 +247,7 @@ def _common(machine: Host, facts: World) -> dict[str, Any]:
         data["pool"] = "/lab/pool"
         data["registry"] = "/lab/registry"
         data["frp"] = "/lab/frp"
+        data["cloudflared"] = "/lab/cloudflared"
     return data
 
 

@@ -213,6 +213,14 @@ CONTROLLER = Controller("mailstead-controller", "lan", "192.168.77.5", "2001:2:0
 #: Email Routing's inbound servers, in the order of their addresses (core .61 to .63).
 ROUTING_EXCHANGES = tuple(f"route{n}.mx.cloudflare.net" for n in (1, 2, 3))
 
+#: The edge in front of tunnels: the last part of its addresses, the names connectors know it by, and the zones whose tunnel
+#: host names it has certificates for (those at the API twin).
+TUNNEL_EDGE_LAST = 70
+CONNECTOR_NAMES = ("region1.v2.argotunnel.com", "region2.v2.argotunnel.com")
+TUNNEL_ZONES = ("example.com", "example.net", "example.me", "example.cn")
+#: The name of the account's team, below cloudflareaccess.com.
+TEAM = "mailstead"
+
 #: Tencent Exmail's inbound servers with the last part of their addresses, and that of a server it sends from.
 EXMAIL_EXCHANGES, EXMAIL_LAST, EXMAIL_SENDER_LAST = ("mxbiz1.qq.com", "mxbiz2.qq.com"), (35, 36), 37
 #: The last part of the address that Postmark sends from.
@@ -326,6 +334,7 @@ HOSTS: tuple[Host, ...] = (
         binds=(
             Bind("build/lab/pool", "/lab/pool"),
             Bind("build/lab/frp", "/lab/frp"),
+            Bind("build/lab/cloudflared", "/lab/cloudflared"),
             Bind("build/lab/registry", "/lab/registry", read_only=False),
         ),
         health=(CommandCheck(SELF_TEST), TcpCheck("198.18.0.22", 443), TcpCheck("198.18.0.22", 80)),
@@ -375,6 +384,28 @@ HOSTS: tuple[Host, ...] = (
         on_demand=True,
     ),
     Host(
+        name="tunnel-edge",
+        image="tunnel-edge",
+        hostname="tunnel-edge",
+        links=core(TUNNEL_EDGE_LAST),
+        command=("python3", "-m", "lab.tunnel_edge", "--config", "/lab/config.json"),
+        binds=(Bind("lab", "/lab/src/lab"),),
+        code=("lab/tunnel_edge", "lab/cloudflared/standin"),
+        certificates=(
+            Certificate(
+                "tunnel-edge",
+                (
+                    *CONNECTOR_NAMES,
+                    "*.cloudflareaccess.com",
+                    *(name for zone in TUNNEL_ZONES for name in (zone, f"*.{zone}")),
+                ),
+            ),
+        ),
+        settings="tunnel-edge",
+        health=(TcpCheck("198.18.0.70", 443), TcpCheck("198.18.0.70", 7844)),
+        on_demand=True,
+    ),
+    Host(
         name="stranger",
         image="stranger",
         hostname="mail.stranger.example.org",
@@ -411,7 +442,38 @@ HOSTS: tuple[Host, ...] = (
         health=(BOOTED, TcpCheck("192.168.77.10", 22), CommandCheck(("docker", "version"))),
         login="the home server, with its own Docker",
     ),
+    Host(
+        name="app1",
+        image="home",
+        hostname="app1",
+        links=(Link("cloud", "198.18.1.20", "2001:2:0:2::20"),),
+        command=("/usr/local/sbin/lab-init",),
+        systemd=True,
+        docker=True,
+        ssh=True,
+        trusts=True,
+        volumes=(Volume("mailstead-app1-docker", "/var/lib/docker"),),
+        health=(BOOTED, TcpCheck("198.18.1.20", 22), CommandCheck(("docker", "version"))),
+        login="an application somewhere else, with Docker",
+        on_demand=True,
+    ),
+    Host(
+        name="app2",
+        image="base",
+        hostname="app2",
+        links=(Link("lan", "192.168.77.20", "2001:2:0:77::20"),),
+        command=("/usr/local/sbin/lab-init",),
+        systemd=True,
+        ssh=True,
+        trusts=True,
+        health=(BOOTED, TcpCheck("192.168.77.20", 22)),
+        login="an application on the home network",
+        on_demand=True,
+    ),
 )
+
+#: Machines that have a use for cloudflared: only a lab with one of them builds it.
+TUNNELLED = ("tunnel-edge", "app1", "app2")
 
 
 def host(name: str) -> Host:

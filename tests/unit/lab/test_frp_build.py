@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import gomodule
 from lab.frp import build
 
 STEM = build.archive_stem("amd64")
@@ -47,7 +48,7 @@ def test_archive_is_laid_out_as_upstreams() -> None:
     [("go1.26.8\n", (1, 26)), ("go1.25", (1, 25)), ("devel go1.30-abc", None), ("", None), ("go1", None)],
 )
 def test_go_version(text: str, version: tuple[int, int] | None) -> None:
-    assert build.parse_go_version(text) == version
+    assert gomodule.parse_version(text) == version
 
 
 def test_digest_is_found_by_the_whole_name() -> None:
@@ -59,8 +60,8 @@ def test_digest_is_found_by_the_whole_name() -> None:
 
 
 def test_unknown_processor_is_named() -> None:
-    with pytest.raises(build.FrpError, match="sparc64"):
-        build.architecture("sparc64")
+    with pytest.raises(gomodule.GoError, match="sparc64"):
+        gomodule.architecture("sparc64")
 
 
 def test_wrapper_repeats_the_replacement_and_its_sums_are_committed() -> None:
@@ -109,7 +110,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[Release]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     monkeypatch.setattr(build, "RELEASE_URL", f"http://127.0.0.1:{server.server_port}/v{build.VERSION}")
-    monkeypatch.setattr(build, "architecture", lambda machine=None: "amd64")
+    monkeypatch.setattr(gomodule, "architecture", lambda machine=None: "amd64")
     yield server
     server.released.set()
     server.shutdown()
@@ -163,7 +164,7 @@ def test_unreachable_release_leads_to_a_build(
         release.files[build.CHECKSUMS] = None
     monkeypatch.setattr(build, "RELEASE_DEADLINE", 0.3)
 
-    def module(art: build.FrpArtifacts, build_dir: Path, log: build.Log) -> None:
+    def module(art: build.FrpArtifacts, build_dir: Path, log: gomodule.Log) -> None:
         for path in (art.frps, art.frpc):
             path.write_bytes(SCRIPT)
             path.chmod(0o755)
