@@ -55,7 +55,7 @@ def test_zone_pages(many: Api) -> None:
     assert len({name for p in pages for name in names(p)}) == 61
 
 
-@pytest.mark.parametrize("query", ["per_page=4", "per_page=51", "per_page=x", "page=0", "order=id", "direction=up"])
+@pytest.mark.parametrize("query", ["per_page=0", "per_page=51", "per_page=x", "page=0", "order=id", "direction=up"])
 def test_zone_paging_bounds(api: Api, query: str) -> None:
     assert api.call("GET", f"{BASE}/zones", query=query).status == 400
 
