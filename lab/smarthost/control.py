@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import json
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,9 +26,9 @@ from lab.smarthost.config import Port, Provider
 AUTHORITY = "/lab/pki/ca.crt"
 #: Seconds that a change may take to hold.
 PATIENCE = 20.0
-#: The state of a port, by what a customer meets: closed, its own certificate, or another one.
-CLOSED, PROPER, FOREIGN, SILENT = "closed", "proper", "foreign", "silent"
-MET = {"down": CLOSED, "badcert": FOREIGN}
+#: The state of a port, by what a customer meets: it is closed, lets him in, has another certificate, or does not let him in.
+CLOSED, PROPER, FOREIGN, LOCKED, SILENT = "closed", "proper", "foreign", "locked", "silent"
+MET = {"down": CLOSED, "badcert": FOREIGN, "auth": LOCKED}
 
 
 def meet(provider: Provider, address: str, port: Port, authority: str = AUTHORITY) -> str:
@@ -34,24 +36,39 @@ def meet(provider: Provider, address: str, port: Port, authority: str = AUTHORIT
     context = ssl.create_default_context(cafile=authority)
     try:
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(socket.create_connection((address, port.number), timeout=5))
+            sock = stack.enter_context(socket.create_connection((address, port.number), timeout=3))
             if port.tls == "starttls":
                 _dialogue(sock, (b"", b"EHLO lab-health.example.org\r\n", b"STARTTLS\r\n"))
             tls = stack.enter_context(context.wrap_socket(sock, server_hostname=provider.host))
             if port.tls == "implicit":
                 _dialogue(tls, (b"",))
-            _dialogue(tls, (b"EHLO lab-health.example.org\r\n", b"QUIT\r\n"))
+            _dialogue(tls, (b"EHLO lab-health.example.org\r\n",))
+            _dialogue(tls, (_login(provider),))
     except ConnectionRefusedError:
         return CLOSED
     except ssl.SSLCertVerificationError:
         return FOREIGN
+    except RefusedError as error:
+        return LOCKED if error.args[0].startswith("535 ") else SILENT
     except (OSError, ValueError):
         return SILENT
     return PROPER
 
 
+class RefusedError(Exception):
+    """A reply that is not friendly."""
+
+
+def _login(provider: Provider) -> bytes:
+    """The customer's own log-in: Dovecot looks at most once a second whether its lists have changed."""
+    if not provider.username:
+        return b"NOOP\r\n"
+    token = base64.b64encode(f"\0{provider.username}\0{provider.password}".encode())
+    return b"AUTH PLAIN " + token + b"\r\n"
+
+
 def _dialogue(sock: socket.socket, said: Sequence[bytes]) -> None:
-    """Says each line and reads a reply to it. Raises ValueError when one is not friendly."""
+    """Says each line and reads a reply to it. Raises ValueError, RefusedError."""
     for line in said:
         if line:
             sock.sendall(line)
@@ -62,20 +79,22 @@ def _dialogue(sock: socket.socket, said: Sequence[bytes]) -> None:
                 raise ValueError("closed")
             reply += chunk
         if not reply.startswith(b"2"):
-            raise ValueError(reply.decode(errors="replace"))
+            raise RefusedError(reply.decode(errors="replace"))
 
 
 def wrong(providers: Sequence[Provider]) -> list[str]:
     """Ports that do not answer as their provider's mode has it."""
-    out = []
-    for provider in providers:
-        due = MET.get(modes.read(provider.name).mode, PROPER)
-        for port in provider.ports:
-            for address in provider.addresses:
-                met = meet(provider, address, port)
-                if met != due:
-                    out.append(f"{provider.name} {address} port {port.number}: {met}, should be {due}")
-    return out
+    ports = [(p, address, port) for p in providers for port in p.ports for address in p.addresses]
+
+    def look(found: tuple[Provider, str, Port]) -> str:
+        provider, address, port = found
+        mode = modes.read(provider.name).mode
+        due = PROPER if mode == "auth" and not provider.username else MET.get(mode, PROPER)
+        met = meet(provider, address, port)
+        return "" if met == due else f"{provider.name} {address} port {port.number}: {met}, should be {due}"
+
+    with ThreadPoolExecutor(len(ports)) as pool:
+        return [said for said in pool.map(look, ports) if said]
 
 
 def tell(providers: Sequence[Provider], name: str, mode: str, value: int | None) -> int:

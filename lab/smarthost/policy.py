@@ -98,7 +98,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
-def serve(policy: Policy, port: int = POLICY_PORT) -> socketserver.BaseServer:
+def serve(policy: Policy, port: int = POLICY_PORT) -> socketserver.TCPServer:
     """Answers from now on, in threads of its own."""
     handler = type("Handler", (_Handler,), {"policy": policy})
     server = _Server(("127.0.0.1", port), handler)
