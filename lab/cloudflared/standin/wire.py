@@ -24,7 +24,6 @@ After ``stream`` come the stream's bytes, in both directions, until either side 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import Any, Awaitable, Callable
 
@@ -73,10 +72,14 @@ async def close(*writers: asyncio.StreamWriter) -> None:
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    with contextlib.suppress(OSError, asyncio.TimeoutError):
+    try:
         await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
-    # TLS waits for the other end's farewell, which does not come while that end is stuck itself.
-    writer.transport.abort()
+    except asyncio.TimeoutError:
+        # TLS waits for the other end's farewell, which does not come while that end is stuck itself.
+        writer.transport.abort()
+    except OSError:
+        # It was broken already.
+        return
 
 
 async def pump(reader: asyncio.StreamReader, write: Callable[[bytes], Awaitable[None]]) -> int:
