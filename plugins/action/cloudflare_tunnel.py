@@ -51,6 +51,10 @@ class ActionModule(ActionBase):
         secrets = {**kept, **made}
         for token, told in (result.get("service_tokens") or {}).items():
             told["client_secret"] = secrets.get(token, {}).get("client_secret", PLACEHOLDER)
+        wanted = {str(t.get("name")): t.get("service_tokens") or () for t in self._task.args.get("tunnels") or ()}
+        for tunnel in result.get("tunnels") or ():
+            tokens = result["service_tokens"]
+            tunnel["service_tokens"] = {n: tokens[n] for n in wanted.get(tunnel["name"], ()) if n in tokens}
         return result
 
     def _ask(self, kept: dict[str, dict[str, Any]], rotate: bool, task_vars: dict[str, Any] | None) -> dict[str, Any]:

@@ -78,6 +78,15 @@ options:
       account_id:
         description: Id of the account; that of the zone when not given.
         type: str
+      service:
+        description: Name of the service behind it, by which facts are returned; that of the tunnel when not given.
+        type: str
+      host:
+        description: The host that runs it. Passed over, so that an entry of the plan can be given as it is.
+        type: str
+      token:
+        description: Reference to the API token of the tunnel's account. Passed over; O(api_token) counts.
+        type: str
   instance:
     description: What begins the names of service tokens and stands in the marks of records.
     type: str

@@ -23,7 +23,7 @@ description:
     whose secret is not there gets a new one."
   - The result holds secrets. Set C(no_log) on the task; what went wrong is told on the terminal nevertheless.
   - Rules that cloudflared would take with a warning, or take in another sense than meant, are refused (a service without a port,
-    an unknown key, no catch-all).
+    an unknown key, no catch-all). Where C(cloudflared) is installed on the controller it is asked as well, and a warning counts.
 attributes:
   check_mode:
     description: Predicts exactly, at the cost of the same reads. What only a real run knows is shown as a placeholder.
@@ -45,6 +45,11 @@ options:
     type: list
     elements: str
     choices: [revoked, expired]
+    default: []
+  rotate_now:
+    description: Service tokens that get a new secret in this run, whatever the age of the old one. Unknown names are passed over.
+    type: list
+    elements: str
     default: []
   credentials_file:
     description: Where the host of a locally managed tunnel has its credentials, for RV(tunnels[].config).
@@ -132,6 +137,9 @@ tunnels:
     config:
       description: The configuration file of a locally managed one, C(tunnel), C(credentials-file) and C(ingress).
       type: dict
+    service_tokens:
+      description: Its service tokens by name, as in RV(service_tokens). Secret.
+      type: dict
 service_tokens:
   description: The wanted service tokens by name. Secret.
   returned: success
@@ -175,6 +183,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
     held_of,
     wishes,
 )
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_program import ask_program
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_run import Account
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 
@@ -184,6 +193,7 @@ def argument_spec() -> Dict[str, Any]:
         **client_spec(),
         **tunnels_spec(),
         "allow": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+        "rotate_now": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "credentials_file": {"type": "str", "default": "/etc/cloudflared/credentials.json"},
         "rotate": {"type": "bool", "default": True},
     }
@@ -213,7 +223,8 @@ def run(module: AnsibleModule, client: Client) -> None:
     """Raises MailsteadError as long as nothing was written; ends the module otherwise."""
     params = module.params
     wanted, lives = wishes(params["tunnels"])
-    options = Options(params["instance"], now(), tuple(params["allow"]))
+    ask_program(module, wanted)
+    options = Options(params["instance"], now(), tuple(params["allow"]), tuple(params["rotate_now"]))
     accounts = tunnel_run.prepare(client, wanted, lives, held_of(params["held"]), options)
     problems: List[Problem] = []
     tunnels: List[Dict[str, Any]] = []

@@ -118,6 +118,10 @@ service_tokens:
       days_left: 364
       last_seen_at: "2026-11-20T12:00:00Z"
       held: true
+facts:
+  description: What stands there by the name of the service, for M(mailstead.stack.mail_judge).
+  returned: unless nothing could be read
+  type: dict
 requests:
   description: Requests made in all.
   returned: always
@@ -139,6 +143,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.module import client_of, client_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_arguments import tunnels_spec
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_model import Options, held_of, wishes
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_program import ask_program
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 
 
@@ -165,12 +170,18 @@ def run(module: AnsibleModule, client: Client) -> None:
     """Raises MailsteadError where nothing can be read; ends the module otherwise."""
     params = module.params
     wanted, lives = wishes(params["tunnels"])
+    ask_program(module, wanted)
     options = Options(params["instance"], now())
     held = held_of(params["held"])
     found = tunnel_info.report(client, wanted, lives, held, options, params["warn_days"], params["complete"])
     for text in found.warnings:
         module.warn(text)
-    out = {"tunnels": found.tunnels, "service_tokens": found.tokens, "requests": sum(client.counts.values())}
+    out = {
+        "facts": found.facts,
+        "tunnels": found.tunnels,
+        "service_tokens": found.tokens,
+        "requests": sum(client.counts.values()),
+    }
     if found.problems and params["strict"]:
         fail(module, found.problems, **out)
     module.exit_json(changed=False, problems=[dataclasses.asdict(p) for p in found.problems], **out)

@@ -34,4 +34,7 @@ def _tunnel() -> Dict[str, Any]:
         "rotate_after": {"type": "int", "default": 0},
         "overlap": {"type": "int", "default": 0},
         "account_id": {"type": "str"},
+        "service": {"type": "str"},
+        "host": {"type": "str"},
+        "token": {"type": "str", "no_log": False},
     }

@@ -285,6 +285,8 @@ def _secret(task: Task, token: ServiceToken, name: str) -> Tuple[str, ...]:
     if held.client_id != token.client_id:
         return ("the controller holds the secret of another token",)
     out: List[str] = ["a new secret was about to be made, and it may be the one that counts"] if held.pending else []
+    if name in task.options.rotate_now:
+        out.append("it was asked for")
     if held.version and token.version and held.version != token.version:
         out.append("it got another secret from somebody else")
     if not token.enabled:

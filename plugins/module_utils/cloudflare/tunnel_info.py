@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare import tunnel_run
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.client import Client
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_diff import Step
+from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_live import policy_of
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_model import (
+    App,
     Held,
     Life,
+    Live,
     Options,
+    Policy,
     Wanted,
+    content,
     days_left,
     stamp,
 )
@@ -28,10 +33,12 @@ _AGE = ("rotate", "refresh")
 
 @dataclass
 class Report:
-    """tunnels: in the order given; tokens: by name; warnings: what a person should know, in words."""
+    """tunnels: in the order given; tokens: by name; facts: what the checks read, by the service's name; warnings: what a person
+    should know, in words."""
 
     tunnels: List[Dict[str, Any]] = field(default_factory=list)
     tokens: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    facts: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     problems: List[Problem] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
 
@@ -54,6 +61,7 @@ def report(
     rows = {want.name: _tunnel(account, want) for account in accounts for want in account.task.wanted}
     out.tunnels = [rows[want.name] for want in wanted]
     for account in accounts:
+        out.facts.update((want.service, facts(account, want)) for want in account.task.present)
         for name in account.task.tokens:
             out.tokens[name] = _token(account, name)
             out.warnings += _ends(name, out.tokens[name], warn_days)
@@ -81,6 +89,57 @@ def _tunnel(account: Account, want: Wanted) -> Dict[str, Any]:
         "as_wanted": not steps and not account.problems,
         "differences": [s.to_data() for s in steps],
     }
+
+
+def facts(account: Account, want: Wanted) -> Dict[str, Any]:
+    """What stands there, whatever is wanted: for checks that judge by themselves. Never a secret."""
+    live, tunnel, app = account.live, account.live.tunnel(want.name), account.live.app(want.name)
+    row = _tunnel(account, want)
+    target = content(tunnel.id) if tunnel is not None else ""
+    records = live.records.get(want.zone, ())
+    at_name = next((r for r in records if r.name == want.hostname and r.type == "CNAME"), None)
+    app_facts = {"id": app.id, "aud": app.audience, "domain": app.domain, "type": app.type} if app is not None else None
+    tokens = [t for t in live.tokens if t.id in {i for p in _attached(live, app) for i in p.include}]
+    return {
+        **{key: row[key] for key in ("name", "id", "status", "connections")},
+        "config_source": tunnel.source if tunnel is not None else "",
+        "ingress": list((tunnel.config or {}).get("ingress") or ()) if tunnel is not None and tunnel.config else None,
+        "dns": {"name": at_name.name, "content": at_name.content, "proxied": at_name.proxied} if at_name else None,
+        "hostnames": sorted(r.name for r in records if target and r.type == "CNAME" and r.content == target),
+        "access": {"app": app_facts, "policies": [_policy(account, p) for p in _attached(live, app)]},
+        "tokens": [
+            {
+                "name": _own(account, t.name),
+                "client_id": t.client_id,
+                "expires_at": stamp(t.expires) if t.expires is not None else "",
+            }
+            for t in tokens
+            if t.enabled
+        ],
+    }
+
+
+def _attached(live: Live, app: Optional[App]) -> List[Policy]:
+    """The policies of an application in their order, its own ones too."""
+    if app is None:
+        return []
+    known = {p.id: p for p in live.policies}
+    own = {p.id: p for p in (policy_of(raw) for raw in app.settings.get("policies") or () if isinstance(raw, dict))}
+    return [known.get(i) or own[i] for i in app.policies if i in known or i in own]
+
+
+def _policy(account: Account, policy: Policy) -> Dict[str, Any]:
+    names = {t.id: _own(account, t.name) for t in account.live.tokens}
+    tokens = [names.get(i, i) for i in policy.include]
+    # What else it lets in has no name here, and must not look like nobody.
+    others = [] if policy.plain else ["others than service tokens"]
+    return {"name": policy.name, "decision": policy.decision, "tokens": tokens + others}
+
+
+def _own(account: Account, name: str) -> str:
+    """The name of a service token in the inventory; somebody else's as it is."""
+    prefix = account.task.options.token("")
+    return name[len(prefix) :] if name.startswith(prefix) else name
 
 
 def differences(account: Account, want: Wanted) -> List[Step]:

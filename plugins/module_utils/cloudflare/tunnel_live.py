@@ -183,19 +183,23 @@ def list_apps(client: Client, account: str) -> List[App]:
 def list_policies(client: Client, account: str) -> List[Policy]:
     """Reusable policies."""
     path = f"/accounts/{account}/access/policies"
-    out = []
-    for raw in _all(client, path, "the Access policies"):
-        identity = _texts(client, path, raw, "id")[0]
-        include, others = [], bool(raw.get("require") or raw.get("exclude") or raw.get("approval_required"))
-        for rule in raw.get("include") or ():
-            token = rule.get("service_token") if isinstance(rule, dict) and len(rule) == 1 else None
-            if isinstance(token, dict) and isinstance(token.get("token_id"), str):
-                include.append(token["token_id"])
-            else:
-                others = True
-        decision = str(raw.get("decision") or "")
-        out.append(Policy(identity, str(raw.get("name") or ""), decision, tuple(include), not others))
-    return out
+    rows = _all(client, path, "the Access policies")
+    for raw in rows:
+        _texts(client, path, raw, "id")
+    return [policy_of(raw) for raw in rows]
+
+
+def policy_of(raw: Mapping[str, Any]) -> Policy:
+    """A policy as the API gives it, reusable or in an application."""
+    include, others = [], bool(raw.get("require") or raw.get("exclude") or raw.get("approval_required"))
+    for rule in raw.get("include") or ():
+        token = rule.get("service_token") if isinstance(rule, dict) and len(rule) == 1 else None
+        if isinstance(token, dict) and isinstance(token.get("token_id"), str):
+            include.append(token["token_id"])
+        else:
+            others = True
+    texts = [str(raw.get(key) or "") for key in ("id", "name", "decision")]
+    return Policy(texts[0], texts[1], texts[2], tuple(include), not others)
 
 
 def list_tokens(client: Client, account: str) -> List[ServiceToken]:

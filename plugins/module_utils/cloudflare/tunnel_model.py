@@ -53,7 +53,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A wanted tunnel. zone and account may be empty for one that is to go; tokens: names without the instance."""
+    """A wanted tunnel. zone and account may be empty for one that is to go; tokens: names without the instance; service: what
+    facts about it are told under."""
 
     name: str
     present: bool = True
@@ -63,6 +64,7 @@ class Wanted:
     rules: Tuple[Rule, ...] = ()
     tokens: Tuple[str, ...] = ()
     account: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,11 +178,13 @@ class Live:
 
 @dataclass(frozen=True)
 class Options:
-    """instance: whose all this is; allow: of GUARDS; now: what times are judged by."""
+    """instance: whose all this is; now: what times are judged by; allow: of GUARDS; rotate_now: tokens that get a new secret in
+    this run, whatever their age."""
 
     instance: str
     now: datetime
     allow: Tuple[str, ...] = ()
+    rotate_now: Tuple[str, ...] = ()
 
     def token(self, name: str) -> str:
         """What a service token is called at Cloudflare."""
@@ -248,6 +252,7 @@ def _wanted(row: Mapping[str, Any], problems: List[Problem]) -> Wanted:
         rules,
         tokens,
         str(row.get("account_id") or ""),
+        str(row.get("service") or name),
     )
     if present:
         problems += _check(want, where)

@@ -106,7 +106,10 @@ def apply(client: Client, account: Account, rotate: bool = True) -> None:
         except UnclearError as unclear:
             last = client.clean(str(unclear))
             live = tunnel_live.read(client, live.account, task.wanted, account.zones)
-            task = dataclasses.replace(task, held={**task.held, **_made(account)})
+            made = _made(account)
+            asked = tuple(name for name in task.options.rotate_now if name not in made)
+            options = dataclasses.replace(task.options, rotate_now=asked)
+            task = dataclasses.replace(task, held={**task.held, **made}, options=options)
             steps, problems = plan(task, live)
             if problems:
                 raise MailsteadError(problems) from unclear

@@ -16,6 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.common.errors impo
 from ansible_collections.mailstead.stack.plugins.module_utils.dns.codes import GUARDS
 
 from lab.twins.cloudflare import Fault
+from lab.twins.cloudflare.zero_trust.model import ServiceToken
 from tests.unit.cloudflare.support import TOKEN, ZONE, codes, mail_set
 from tests.unit.cloudflare.tunnels import DAY, HOSTNAME, SCOPES, Bench, done, planned, refused, tunnel
 
@@ -123,11 +124,11 @@ def test_what_is_changed_by_hand_is_put_right() -> None:
         lambda: app.more.update(service_auth_401_redirect=False),
         lambda: app.more.update(options_preflight_bypass=True),
         lambda: app.uris.append(f"free.{ZONE}"),
-        lambda: app.policies.clear(),
+        lambda: setattr(app, "policies", []),
         lambda: setattr(policy, "decision", "bypass"),
         lambda: policy.include.append({"everyone": {}}),
         lambda: policy.require.append({"ip": {"ip": "198.18.0.0/24"}}),
-        lambda: policy.include.clear(),
+        lambda: setattr(policy, "include", []),
         lambda: live.config["ingress"][0].update(service="tcp://172.29.1.3:25") if live.config else None,
         lambda: live.config["ingress"][0].pop("originRequest") if live.config else None,
         lambda: setattr(live, "config", None),
@@ -350,9 +351,37 @@ def test_a_secret_that_is_lost_is_replaced() -> None:
     assert done(bench.converge(tunnel())) == [("token", "rotate", "app1")] and bench.works()
     bench.held["app1"] = Held("another.access")
     assert done(bench.converge(tunnel())) == [("token", "rotate", "app1")] and bench.works()
-    # Told versions show that somebody else made the last one.
-    bench.held["app1"] = Held(bench.held["app1"].client_id, 7, bench.account, bench.time)
-    assert planned(bench.converge(tunnel())) == []
+
+
+def test_where_versions_are_told_they_show_that_somebody_else_made_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ServiceToken, "to_json", lambda self, with_secret=False: _told(self, with_secret))
+    bench = Bench()
+    bench.converge(tunnel())
+    assert bench.held["app1"].version == 1 and planned(bench.converge(tunnel())) == []
+    (token,) = bench.twin.trust.tokens.values()
+    bench.client().write(f"/accounts/{bench.account}/access/service_tokens/{token.id}/rotate", {})
+    assert done(bench.converge(tunnel())) == [("token", "rotate", "app1")]
+    assert bench.held["app1"].version == 3 and bench.works() and planned(bench.converge(tunnel())) == []
+
+
+def _told(token: ServiceToken, with_secret: bool) -> dict[str, Any]:
+    out = {name: getattr(token, name) for name in ("id", "name", "client_id", "duration", "enabled", "expires_at")}
+    return {**out, "client_secret_version": token.version, **({"client_secret": token.secret} if with_secret else {})}
+
+
+def test_a_secret_is_changed_when_that_is_asked_for() -> None:
+    bench = Bench()
+    bench.converge(tunnel(service_tokens=["app1", "app2"]))
+    old = dict(bench.secrets)
+    rotate = ("app1", "of-another-account")
+    accounts = bench.converge(tunnel(service_tokens=["app1", "app2"]), rotate_now=rotate)
+    assert done(accounts) == [("token", "rotate", "app1")] and bench.works("app1") and bench.works("app2")
+    assert old["app1"] != bench.secrets["app1"] and old["app2"] == bench.secrets["app2"]
+    bench.twin.faults.add(Fault("drop_after", 1, method="POST", path="/rotate"))
+    bench.converge(tunnel(service_tokens=["app1", "app2"]), rotate_now=("app1", "app2"))
+    assert bench.works("app1") and bench.works("app2")
 
 
 def test_a_disabled_token_is_refused_and_comes_back_with_a_new_secret_only() -> None:

@@ -61,29 +61,31 @@ class Bench(support.Bench):
     def time(self) -> datetime:
         return self.twin.trust.clock.now()
 
-    def prepare(self, *rows: Mapping[str, Any], allow: tuple[str, ...] = ()) -> list[Account]:
+    def prepare(
+        self, *rows: Mapping[str, Any], allow: tuple[str, ...] = (), rotate_now: tuple[str, ...] = ()
+    ) -> list[Account]:
         self.requests.clear()
         wanted, lives = wishes(rows)
-        options = Options("mailstead", self.time, allow)
+        options = Options("mailstead", self.time, allow, rotate_now)
         return tunnel_run.prepare(self.client(), wanted, lives, self.held, options)
 
-    def converge(self, *rows: Mapping[str, Any], allow: tuple[str, ...] = ()) -> list[Account]:
+    def converge(self, *rows: Mapping[str, Any], **more: tuple[str, ...]) -> list[Account]:
         """As the action plugin does it: all but new secrets, then a note of which are due, then those."""
-        first = self._apply(rows, allow, rotate=False)
+        first = self._apply(rows, rotate=False, **more)
         due = {name for account in first for name in account.due}
         if due:
             for name in due & set(self.held):
                 self.held[name] = dataclasses.replace(self.held[name], pending=True)
             asked = list(self.requests)
-            for account, other in zip(first, self._apply(rows, allow, rotate=True), strict=True):
+            for account, other in zip(first, self._apply(rows, rotate=True, **more), strict=True):
                 account.done.steps += other.done.steps
                 account.done.secrets.update(other.done.secrets)
             self.requests[:0] = asked
         return first
 
-    def _apply(self, rows: Sequence[Mapping[str, Any]], allow: tuple[str, ...], rotate: bool) -> list[Account]:
+    def _apply(self, rows: Sequence[Mapping[str, Any]], rotate: bool, **more: tuple[str, ...]) -> list[Account]:
         """Secrets are kept even when a run fails, but not when it is killed."""
-        accounts = self.prepare(*rows, allow=allow)
+        accounts = self.prepare(*rows, **more)
         try:
             for account in accounts:
                 tunnel_run.apply(self.client(), account, rotate)
