@@ -32,6 +32,7 @@ AREAS = {
     "PRO": "Provider profiles",
     "CW": "Workers",
     "ES": "Email Sending",
+    "SMH": "Smarthosts",
     "TUN": "Cloudflare Tunnels",
     "CHK": "The verification",
 }
