@@ -391,6 +391,7 @@ CASES: list[tuple[str, str, Break]] = [
     ("S23", "fail", size("SIZE 5242880", LOGIN_1, LOGIN_2)),
     ("S23", "unknown", lambda w: w.data(LOGIN_1).update(ehlo=[])),
     ("S24", "warn", lambda w: setattr(w, "facts", suppressing(w, suppressed=["gone@example.net"]))),
+    ("S24", "warn", lambda w: setattr(w, "facts", suppressing(w, suppressed=[{"email": "gone@example.net", "reason": "bounced"}]))),
     ("S24", "unknown", lambda w: setattr(w, "facts", suppressing(w, error="403 from the API"))),
     ("S26", "fail", lambda w: submitted(w)["results"]["sent"].update(code=452, text="452 4.4.5 later", stage="mail")),
     ("S26", "fail", lambda w: w.data(BOX)["messages"].pop(APP)),

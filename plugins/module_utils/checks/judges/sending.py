@@ -146,7 +146,7 @@ def _suppressed(case: Case, service: SubmissionPlan, smarthost: SmarthostPlan) -
         return case.unknown("S24", scope, error, matters=False)
     if told.get("suppressed") is None:
         return case.na("S24", scope, f"{smarthost.title} was not asked: no access to its list")
-    found = [str(a) for a in told["suppressed"]]
+    found = [str(a["email"] if isinstance(a, Mapping) else a) for a in told["suppressed"]]
     return case.finding(
         "S24",
         scope,
