@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailstead.stack.plugins.filter.dns import dns_hosts
+from ansible_collections.mailstead.stack.plugins.filter.routing import SENDING
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.plan import server_parts, submission_server
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import SubmissionPlan, from_data
@@ -68,9 +69,15 @@ def smarthosts_wanted(plan: dict[str, Any], host: str, secrets: dict[str, str]) 
                 # Larger ones go to others.
                 "max_size": min(size, smarthost["max_size"]) if smarthost["max_size"] else size,
                 "place": smarthost["secret"].rpartition(".")[0],
+                **({"suppressions": {"account_id": _account(service)}} if smarthost["provider"] == SENDING else {}),
             }
         )
     return out
+
+
+def _account(service: dict[str, Any]) -> str:
+    """The account at Cloudflare where the inventory names it."""
+    return str(service["tunnel"]["account_id"]) if service["tunnel"] else ""
 
 
 def tunnels_wanted(plan: dict[str, Any]) -> list[dict[str, Any]]:

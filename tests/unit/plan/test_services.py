@@ -344,6 +344,8 @@ def test_smarthosts_are_asked_with_what_will_be_sent_through_them() -> None:
         "pass",
         "mail_submission[0].smarthosts[1]",
     )
+    # Whom it does not write to any more, its API tells.
+    assert cloudflare["suppressions"] == {"account_id": ""} and "suppressions" not in smtp2go
     postmark = data(smarthosts=[{"provider": "postmark", "secret": "{{ s }}"}])
     (one,) = filters.smarthosts_wanted(postmark, "lan-box", secrets)
     assert one["username"] == one["password"] == "pass" and one["hint"]
