@@ -68,7 +68,10 @@ def certbot_credentials(host: dict[str, Any], secrets: dict[str, str]) -> dict[s
 def smarthost_facts(rows: list[dict[str, Any]], service: str) -> dict[str, Any]:
     """Whom the smarthosts of a service do not write to any more, from what mail_smarthost_info returned, for the checks."""
     found = {
-        row["id"].rpartition("/")[2]: {"suppressed": row["suppressed"], "error": row.get("suppressions_error", "")}
+        row["id"].rpartition("/")[2]: {
+            "suppressed": [entry["email"] for entry in row["suppressed"]],
+            "error": row.get("suppressions_error", ""),
+        }
         for row in rows
         if "suppressed" in row
     }

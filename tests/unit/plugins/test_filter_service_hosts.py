@@ -91,7 +91,11 @@ def test_certbot_is_given_the_address_of_a_name_server(monkeypatch: pytest.Monke
 
 def test_suppressed_recipients_are_facts_by_service_and_smarthost() -> None:
     rows = [
-        {"id": "1-cloudflare", "suppressed": ["gone@example.net"], "suppressions_error": ""},
+        {
+            "id": "1-cloudflare",
+            "suppressed": [{"email": "gone@example.net", "reason": "bounce"}],
+            "suppressions_error": "",
+        },
         {"id": "notify/2-smtp2go", "suppressed": [], "suppressions_error": "403"},
         {"id": "3-gmail"},
     ]
