@@ -141,7 +141,8 @@ def check(intent: model.Intent, written: Written, reading: Reading) -> None:
 def _apart(intent: model.Intent, written: Written, reading: Reading) -> None:
     """Names, hosts and host names of services belong to one service each."""
     seen: Dict[Tuple[str, str], str] = {}
-    edges = {h.mail_host.name: f"hosts.{h.name}.mail_host" for h in intent.hosts if h.mail_host and h.mail_host.name}
+    others = {h.mail_host.name: f"hosts.{h.name}.mail_host" for h in intent.hosts if h.mail_host and h.mail_host.name}
+    others.update({f"{d.webmail}.{d.name}".lower(): f"{d.path}.webmail" for d in intent.domains if d.webmail})
     for service in intent.services:
         tunnel = service.tunnel.hostname if service.tunnel else ""
         claims = [("name", "name", service.name), ("host", "host", service.host)]
@@ -152,8 +153,8 @@ def _apart(intent: model.Intent, written: Written, reading: Reading) -> None:
             ]
         for kind, key, value in claims:
             owner = seen.setdefault((kind, value), f"{service.path}.{key}") if value else ""
-            if kind == "host name" and value in edges:
-                owner = edges[value]
+            if kind == "host name" and value in others:
+                owner = others[value]
             place = f"{service.path}.{key}"
             if owner and owner != place:
                 what = f"the {kind} {value} is taken by {owner}"

@@ -144,6 +144,10 @@ def _service(plan: MailPlan, service: SubmissionPlan) -> List[str]:
         lines.append(
             f"  in    {service.tunnel.hostname}, a Cloudflare Tunnel, for holders of the service tokens {tokens}"
         )
+        if service.tunnel.hostname.count(".") > service.tunnel.zone.count(".") + 1:
+            lines.append(
+                "        Cloudflare's own certificate covers one level below the zone: order one for this name"
+            )
     lines += [f"  in    {c.host}: 127.0.0.1:{c.port} leads there, with the token {c.token}" for c in service.clients]
     for application in service.applications:
         lines.append(

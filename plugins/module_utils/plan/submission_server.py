@@ -78,6 +78,7 @@ def submission_objects(
     objects += _delivery(plan)
     objects += _webhook(plan)
     objects += parts.operations(plan.gateway, without_reports(options))
+    objects += _never_banned(plan)
     return objects
 
 
@@ -89,6 +90,17 @@ def everybody(plan: SubmissionPlan) -> Tuple[ApplicationPlan, ...]:
 def without_reports(options: ServerOptions) -> ServerOptions:
     """Mail of strangers does not come here, so there is nothing to report on."""
     return ServerOptions(**{**vars(options), "aggregate_reports": False})
+
+
+def _never_banned(plan: SubmissionPlan) -> Objects:
+    """The connector stands for every application behind it: one that has a wrong password would shut out all others.
+
+    Who comes through it holds a service token, and a login that fails is slowed down all the same.
+    """
+    if plan.tunnel is None:
+        return [{"type": "AllowedIp", "match": {"address": plan.tunnel_address}, "state": "absent"}]
+    properties = {"reason": "mailstead: the tunnel's connector"}
+    return [{"type": "AllowedIp", "match": {"address": plan.tunnel_address}, "properties": properties}]
 
 
 # -- who may send as whom --------------------------------------------------------------------------------------

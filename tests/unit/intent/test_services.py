@@ -302,6 +302,13 @@ def test_a_service_has_no_edges_name() -> None:
     assert "hosts.vps1.mail_host" in found[0].what
 
 
+def test_a_tunnel_does_not_take_the_name_of_web_mail() -> None:
+    hosted = {"name": "example.com", "provider": "fastmail", "webmail": "smtp"}
+    found = problems({**SERVICE_D, "senders": {"a": "a@example.com"}}, domains=[hosted])
+    where = "mail_submission[0].expose.cloudflare_tunnel.hostname"
+    assert ("MS-INT-048", where) in [(p.code, p.where) for p in found]
+
+
 def test_gmail_does_not_deliver_for_a_domain_that_asks_for_reject() -> None:
     (problem,) = problems({**SERVICE_D, "smarthosts": [GMAIL]}, domains=REJECT)
     assert (problem.code, problem.where) == ("MS-INT-034", "mail_submission[0].smarthosts[0]")

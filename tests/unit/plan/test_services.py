@@ -263,6 +263,12 @@ def test_the_plan_says_who_sends_and_why() -> None:
     assert "comes back to noreply@example.com" not in text
 
 
+def test_a_name_that_the_free_certificate_does_not_cover_is_said() -> None:
+    deep = {"cloudflare_tunnel": {**SERVICE_D["expose"]["cloudflare_tunnel"], "hostname": "smtp.in.example.com"}}
+    assert "order one for this name" in show_plan(plan_d(expose=deep))
+    assert "order one for this name" not in show_plan(plan_d())
+
+
 def test_every_value_of_a_service_has_a_reason() -> None:
     found = {(d.subject, d.key): d for d in plan_d().decisions if d.subject.startswith("notify")}
     assert found[("notify", "host")].source == "given" and found[("notify", "lan.name")].source == "default"

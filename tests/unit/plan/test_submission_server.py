@@ -400,7 +400,7 @@ def smarthosts(count: int, sizes: list[int]) -> tuple[SmarthostPlan, ...]:
     st.lists(st.sampled_from([0, 1000, 2000]), min_size=4, max_size=4),
     st.permutations(range(4)),
     st.integers(1, 4),
-    st.integers(0, tries()),
+    st.integers(0, tries() - 1),
     st.sampled_from([500, 1500, 2500]),
     st.booleans(),
 )
@@ -452,6 +452,12 @@ def test_a_program_is_told_of_what_came_back_and_no_longer_when_it_is_gone() -> 
     assert only("WebHook", VARIANTS[1])["state"] == "absent"
     known = {e["name"] for e in SCHEMA["enums"]["EventType"]}
     assert set(FAILURES) <= known
+
+
+def test_one_application_with_a_wrong_password_does_not_shut_out_those_behind_the_same_tunnel() -> None:
+    connector = only("AllowedIp", address=PLAN.tunnel_address)
+    assert connector.get("state") != "absent"
+    assert only("AllowedIp", dataclasses.replace(PLAN, tunnel=None), address=PLAN.tunnel_address)["state"] == "absent"
 
 
 def test_nothing_is_there_twice() -> None:
