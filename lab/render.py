@@ -62,6 +62,7 @@ ROUTING_SCOPES = (
 )
 #: The zone that applications send as, and what a token for an internal sender has to allow.
 SENDER_ZONE = "example.com"
+SMTP_SCOPES = ("Zone:Read", "Email Sending:Edit")
 SENDER_SCOPES = (
     *ROUTING_SCOPES,
     "Email Sending:Edit",
@@ -161,6 +162,8 @@ def _twin(facts: World) -> dict[str, Any]:
             {"token": facts.secrets.cloudflare_routing_token, "scopes": list(ROUTING_SCOPES), "zones": [ROUTED_ZONE]},
             {"token": facts.secrets.cloudflare_hosted_token, "scopes": list(HOSTED_SCOPES), "zones": [HOSTED_ZONE]},
             {"token": facts.secrets.cloudflare_sender_token, "scopes": list(SENDER_SCOPES), "zones": [SENDER_ZONE]},
+            # The password at Email Sending's SMTP server is a token like the others.
+            {"token": facts.secrets.smarthost_cloudflare_password, "scopes": list(SMTP_SCOPES), "zones": [SENDER_ZONE]},
         ],
         "zero_trust": {"team": TEAM},
         "tunnel_edge": {"ipv4": [f"198.18.0.{TUNNEL_EDGE_LAST}"], "ipv6": [core6(str(TUNNEL_EDGE_LAST))]},
