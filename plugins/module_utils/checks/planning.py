@@ -129,8 +129,9 @@ class _Planner:
                 host = f"mta-sts.{routed.name}"
                 url = f"https://{host}/.well-known/mta-sts.txt"
                 self.add(here, ids.policy(routed.name), "https", url=url, addresses=[host])
+        for counted in self.view.sent_elsewhere:
+            self.add(here, ids.spf_cost(counted.name), "spf_cost", domain=counted.name)
         for hosted in self.view.hosted:
-            self.add(here, ids.spf_cost(hosted.name), "spf_cost", domain=hosted.name)
             witness = self.view.witness_in(hosted)
             if witness is not None and self.view.vantages.outside:
                 self.witness(here, ids.hosted_mailbox(hosted.name), witness, "hosted", hosted.name)

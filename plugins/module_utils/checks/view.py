@@ -113,6 +113,12 @@ class View:
         return tuple(d for d in self.plan.hosted if d.state == "present")
 
     @property
+    def sent_elsewhere(self) -> Tuple[MailDomain, ...]:
+        """Domains whose mail leaves from no address of ours: hosted ones, and routed ones that a service sends for."""
+        served = {name for s in self.submissions for name in s.domains}
+        return (*self.hosted, *(d for d in self.routed if d.name in served))
+
+    @property
     def taking(self) -> Tuple[DomainPlan, ...]:
         """Domains whose mail comes to a home; the other ``plan.domains`` are only sent from there."""
         return tuple(d for d in self.plan.domains if d.takes_mail)

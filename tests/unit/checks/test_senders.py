@@ -24,6 +24,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, SubmissionPlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, RoutingFacts, facts_from, kept
+from ansible_collections.mailstead.stack.plugins.plugin_utils import report_files
 
 from tests.unit.checks.world import NOW, RECEIVER, RUN, World, facts, verdicts
 from tests.unit.examples import DOMAIN_A, HOSTS, SERVICE_D, plan_d
@@ -155,6 +156,11 @@ class Sender(World):
 
     def _tls(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
         return {**super()._tls(args, vantage), "greeting": f"220 {NAME} ESMTP"}
+
+    def _spf_cost(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
+        records = [r for r in self.records(args["domain"], "TXT") if r.startswith("v=spf1")]
+        parts = [["include:_spf.mx.cloudflare.net", 1, 0]]
+        return {"records": records, "syntax": "", "lookups": 1, "voids": 0, "parts": parts, "broken": [], "failed": []}
 
     def _upgrade(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
         status = 403 if "client_id" in args else 401
@@ -418,6 +424,7 @@ CASES: list[tuple[str, str, Break]] = [
     ("S30", "fail", lambda w: w.publish(f"s123456._domainkey.{CI}", "CNAME", "dkim.example.net")),
     ("S30", "unknown", lambda w: w.lose("dns.zone/example.com", "timeout")),
     ("E9", "fail", lambda w: w.publish(NAME, "CAA", '0 issue "letsencrypt.org; validationmethods=http-01"')),
+    ("F3", "fail", lambda w: w.data(f"spf.cost/{CI}").update(lookups=11)),
     ("G1", "fail", lambda w: w.publish("notify-202611r._domainkey.example.com", "TXT")),
     ("G4", "fail", lambda w: w.publish("notify-202611r._domainkey.example.com", "TXT", "v=DKIM1; k=rsa; p=QUJD")),
     ("G10", "fail", lambda w: w.data("file.dkim/example.com/notify-202611r", HOST).update(mode="0644")),
@@ -694,6 +701,7 @@ def test_the_report_names_the_service_and_draws_its_way() -> None:
     built = report.build(world.plan, world.judge(), (), NOW)
     (shown,) = [d for d in built["domains"] if d["name"] == "notify"]
     assert {s["name"] for s in shown["sending"] if s["verdict"] == "fail"} == {"smarthosts"}
+    assert "From applications to the Internet" in report_files.html(built)
 
 
 def test_a_service_without_a_login_for_checks_is_looked_at_from_outside_only() -> None:

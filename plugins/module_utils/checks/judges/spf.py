@@ -21,7 +21,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.dns.spf import (
     parse,
     spf_records,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, HostedPlan, MailDomain
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import DomainPlan, MailDomain
 
 MANY_TERMS = 8
 LONG_RECORD = 450
@@ -33,8 +33,8 @@ def judge(case: Case) -> Iterator[Finding]:
     for any_domain in case.view.mail_domains:
         yield from _record(case, any_domain)
         yield _exists(case, any_domain)
-    for hosted in case.view.hosted:
-        yield from _counted(case, hosted)
+    for domain_elsewhere in case.view.sent_elsewhere:
+        yield from _counted(case, domain_elsewhere)
     for domain in case.view.plan.domains:
         yield from _evaluated(case, domain)
     for edge in case.view.egress_edges():
@@ -151,7 +151,7 @@ def authorised(case: Case, check: str, domain: MailDomain, run: str, scope: str 
     )
 
 
-def _counted(case: Case, domain: HostedPlan) -> Iterator[Finding]:
+def _counted(case: Case, domain: MailDomain) -> Iterator[Finding]:
     """Nothing of ours sends from an address to evaluate for: the dearest evaluation is counted."""
     name = domain.name
     probe = ids.spf_cost(name)
