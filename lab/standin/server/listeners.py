@@ -49,6 +49,7 @@ class Connection:
     remote: tuple[str, int]
     tls: bool
     starttls: bool  # whether STARTTLS may be offered
+    below: asyncio.StreamWriter | None = None  # what the connection was before STARTTLS
 
     async def secure(self, context: ssl.SSLContext) -> None:
         """Start TLS on the connection; whatever was sent before is forgotten."""
@@ -63,6 +64,8 @@ class Connection:
             raise ConnectionError("connection lost during the handshake")
         protocol.connection_made(transport)
         self.reader = reader
+        # Kept: a writer that nobody holds closes what is below it (Python 3.11.5 and later).
+        self.below = self.writer
         self.writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self.tls = True
 

@@ -373,7 +373,8 @@ def _addresses(values: list[str]) -> list[str]:
 
 
 def _address_part(address: str, tags: tuple[str, ...]) -> str:
-    local, _, domain = address.rpartition("@")
+    # An @ of the local part is quoted; where it is not, what follows is no domain (recorded).
+    local, _, domain = address.rpartition("@") if address.startswith('"') else address.partition("@")
     return local if ":localpart" in tags else domain if ":domain" in tags else address
 
 
