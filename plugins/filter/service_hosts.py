@@ -27,7 +27,7 @@ def client_services(clients: list[dict[str, Any]], results: list[dict[str, Any]]
     out = []
     for client in clients:
         tokens = (r.get("service_tokens", {}) for r in results if tunnel_known([r], client["tunnel"]))
-        token = next(tokens, {}).get(client["token"], {})
+        token: dict[str, Any] = next(tokens, {}).get(client["token"], {})
         if token.get("client_secret", PLACEHOLDER) != PLACEHOLDER:
             keys = ("name", "hostname", "listen", "server_name")
             secret = {"client_id": token["client_id"], "client_secret": token["client_secret"]}

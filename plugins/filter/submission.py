@@ -95,7 +95,7 @@ def tunnels_wanted(plan: dict[str, Any]) -> list[dict[str, Any]]:
         )
         one["zones"] = sorted({*one["zones"], tunnel["zone"]})
         kept = {key: value for key, value in tunnel.items() if key != "token"}
-        one["tunnels"].append({**kept, "state": service["state"]})
+        one["tunnels"].append({**kept, "state": service["state"], "service": service["name"]})
     return list(found.values())
 
 

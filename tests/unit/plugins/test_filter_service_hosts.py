@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -78,19 +79,19 @@ def test_certbot_is_told_what_its_plugins_ask_for() -> None:
 
 
 def test_certbot_is_given_the_address_of_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_hosts.socket, "getaddrinfo", lambda *a, **k: [(2, 1, 6, "", ("192.0.2.7", 0))])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: [(2, 1, 6, "", ("192.0.2.7", 0))])
     assert service_hosts.certbot_credentials(rfc2136("ns1.example.com"), {"vault_key": "x"})["server"] == "192.0.2.7"
 
     def unknown(*_args: Any, **_kinds: Any) -> Any:
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(service_hosts.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(AnsibleFilterError, match=r"MS-TLS-004\] ns1\.example\.com"):
         service_hosts.certbot_credentials(rfc2136("ns1.example.com"), {"vault_key": "x"})
 
 
 def test_suppressed_recipients_are_facts_by_service_and_smarthost() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": "1-cloudflare",
             "suppressed": [{"email": "gone@example.net", "reason": "bounce"}],
