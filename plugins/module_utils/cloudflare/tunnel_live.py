@@ -265,7 +265,9 @@ def explain(client: Client, refusal: RefusalError, where: str) -> Problem:
     """A refusal as a problem, the permission by the name it has in the dashboard."""
     problem = explain_refusal(client, refusal, where)
     if problem.code == "MS-CF-001":
-        verb = "Read" if refusal.request.startswith("GET ") else "Edit"
+        # What a connector runs with is told to those only who may change the tunnel.
+        reads = refusal.request.startswith("GET ") and not refusal.request.endswith("/token")
+        verb = "Read" if reads else "Edit"
         name = next((p for part, p in PERMISSIONS.items() if part in refusal.request), "Zone › DNS")
         return Problem("MS-TUN-012", where, problem.what, f"Edit the token in the dashboard: add {name} › {verb}.")
     if problem.code == "MS-CF-007":

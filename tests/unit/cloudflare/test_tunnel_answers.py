@@ -133,8 +133,9 @@ def test_the_token_of_a_connector() -> None:
         with pytest.raises(MailsteadError) as caught:
             tunnel_live.read_connector_token(client(Says(bad)), "a", TUNNEL)
         assert codes(caught.value) == ["MS-CF-004"] and "c2VjcmV0" not in str(caught.value)
-    with pytest.raises(MailsteadError):
-        tunnel_live.read_connector_token(client(Says(400)), "a", TUNNEL)
+    with pytest.raises(MailsteadError) as caught:
+        tunnel_live.read_connector_token(client(Says(403, {"status": "active"})), "a", TUNNEL)
+    assert "Cloudflare Tunnel › Edit" in str(caught.value)
 
 
 def test_applications_and_policies_of_other_forms() -> None:

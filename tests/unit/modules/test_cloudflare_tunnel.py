@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mailstead.stack.plugins.filter.submission import tunnels_wanted
 from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_lint import lint_ingress
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.modules import cloudflare_tunnel, cloudflare_tunnel_info
 
 from lab.twins.cloudflare import Fault, Twin, TwinConfig
 from lab.twins.cloudflare.server import Running
 from tests.unit.cloudflare.support import TOKEN, ZONE
 from tests.unit.cloudflare.tunnels import HOSTNAME, SCOPES, tunnel
+from tests.unit.examples import plan_d
 from tests.unit.modules.documentation import assert_documented
 from tests.unit.plugins.modules import Answer, run_module
 
@@ -96,6 +99,15 @@ def test_the_order_of_rows_is_that_of_the_argument(run: Run) -> None:
     gone = {"name": "mailstead-gone", "state": "absent", "zone": ZONE}
     answer = run(gone, tunnel())
     assert [row["name"] for row in answer.data["tunnels"]] == ["mailstead-gone", NAME]
+
+
+def test_an_entry_of_the_plan_is_taken_as_it_is(run: Run) -> None:
+    (entry,) = tunnels_wanted(to_data(plan_d()))
+    (row,) = run(*entry["tunnels"]).data["tunnels"]
+    assert row["name"] == "mailstead-notify" and row["config"]["ingress"][0]["service"].startswith("tcp://")
+    assert run.info(*entry["tunnels"]).data["facts"]["notify"]["dns"]["content"] == row["cname"]
+    gone = run(*({**t, "state": "absent"} for t in entry["tunnels"]))
+    assert gone.changed and not run.twin.trust.tunnels[row["id"]].connections and not run.twin.trust.apps
 
 
 def test_bad_wishes_ask_nothing(run: Run) -> None:
