@@ -99,7 +99,9 @@ def facts(account: Account, want: Wanted) -> Dict[str, Any]:
     records = live.records.get(want.zone, ())
     at_name = next((r for r in records if r.name == want.hostname and r.type == "CNAME"), None)
     app_facts = {"id": app.id, "aud": app.audience, "domain": app.domain, "type": app.type} if app is not None else None
-    tokens = [t for t in live.tokens if t.id in {i for p in _attached(live, app) for i in p.include}]
+    attached = {i for p in _attached(live, app) for i in p.include}
+    wanted = {account.task.options.token(name) for name in want.tokens}
+    tokens = [t for t in live.tokens if t.id in attached or t.name in wanted]
     return {
         **{key: row[key] for key in ("name", "id", "status", "connections")},
         "config_source": tunnel.source if tunnel is not None else "",

@@ -198,6 +198,26 @@ def test_others_who_are_let_in_are_told(run: Run) -> None:
     assert facts["access"]["policies"][0]["tokens"] == ["app1", "others than service tokens"]
 
 
+def test_a_wanted_token_that_no_policy_names_is_told_and_a_disabled_one_is_not(run: Run) -> None:
+    run(tunnel(service_tokens=["app1", "app2"]))
+    (policy,) = run.twin.trust.policies.values()
+    first = next(t for t in run.twin.trust.tokens.values() if t.name == "mailstead-app1")
+    policy.include = [{"service_token": {"token_id": first.id}}]
+    facts = run.info(tunnel(service_tokens=["app2"])).data["facts"][NAME]
+    assert [t["name"] for t in facts["tokens"]] == ["app1", "app2"]
+    first.enabled = False
+    facts = run.info(tunnel(service_tokens=["app2"])).data["facts"][NAME]
+    assert [t["name"] for t in facts["tokens"]] == ["app2"]
+
+
+def test_an_application_with_a_policy_of_its_own_is_told(run: Run) -> None:
+    run(tunnel())
+    (app,), (policy,) = run.twin.trust.apps.values(), run.twin.trust.policies.values()
+    policy.reusable = False
+    access = run.info(tunnel()).data["facts"][NAME]["access"]
+    assert app.policies and [p["tokens"] for p in access["policies"]] == [["app1"]]
+
+
 def test_tokens_that_end_are_told(run: Run) -> None:
     short = tunnel(duration=20 * 86400, rotate_after=0, overlap=0)
     run(short)
