@@ -105,14 +105,14 @@ class PerTime(Shape):
     fallback = None
 
     def read(self, raw: Any, path: str, reading: Any) -> Optional[model.Rate]:
-        match = re.fullmatch(r"([1-9]\d{0,8})/([smhd])", raw) if isinstance(raw, str) else None
+        match = re.fullmatch(r"([1-9]\d{0,5}|1000000)/([smhd])", raw) if isinstance(raw, str) else None
         if not match:
             self._wrong(raw, path, reading, "a rate such as 500/h or 20/m")
             return None
         return model.Rate(int(match.group(1)), DURATION_UNITS[match.group(2)])
 
     def schema(self) -> Dict[str, Any]:
-        return {"type": "string", "pattern": "^[1-9][0-9]{0,8}/[smhd]$"}
+        return {"type": "string", "pattern": "^([1-9][0-9]{0,5}|1000000)/[smhd]$"}
 
 
 class SmarthostProvider(Text):
@@ -579,7 +579,8 @@ SIZE_DEFAULT = 10 * 1024**2
 #: Our own edges as a smarthost, beside the providers.
 EDGE = "edge"
 TOKEN_DURATION, TOKEN_ROTATION, TOKEN_OVERLAP = 365 * DAY, 180 * DAY, 7 * DAY
-WORD = r"[a-z][a-z0-9-]*"
+#: Becomes a part of host names, of selectors and of user names.
+WORD = r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
 
 LIMITS = Mapped(
     name="limits",
