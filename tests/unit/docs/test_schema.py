@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import VARIABLES, json_schema
 from hypothesis import given, settings
 
-from tests.unit.examples import DOMAIN_A, HOSTS, OPERATOR
+from tests.unit.examples import DOMAIN_A, DOMAINS_D, HOSTS, OPERATOR, SERVICE_D
 from tests.unit.plan.test_build import inventories
 from tools import generated, schema_docs
 
@@ -54,6 +54,25 @@ def test_short_forms_are_valid(domain: Any) -> None:
 )
 def test_mistakes_are_not(changes: dict[str, Any]) -> None:
     assert errors({"mail_domains": [{**DOMAIN_A, **changes}]})
+
+
+def test_example_d_is_valid() -> None:
+    assert errors({"mail_domains": DOMAINS_D, "mail_submission": [SERVICE_D]}) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "Notify"},
+        {"senders": {"ci": {"adresses": ["*@ci.example.com"]}}},
+        {"smarthosts": [{"provider": "smtp3go"}]},
+        {"limits": {"per_sender": "500"}},
+        {"expose": {"cloudflare_tunnel": {"hostname": "smtp.example.com"}}},
+        {"bounces": {"webhook": "http://hooks.example.org"}},
+    ],
+)
+def test_mistakes_in_a_service_are_not(changes: dict[str, Any]) -> None:
+    assert errors({"mail_submission": [{**SERVICE_D, **changes}]})
 
 
 @settings(max_examples=50, deadline=None)
