@@ -383,8 +383,14 @@ def status() -> int:
     state = "up" if wiring.controller_exists() else "absent"
     print(f"{'controller':<12}{state:<10}{here.ipv4:<16}{here.ipv6:<20}namespace {here.namespace}")
     if paths.STATE.is_file():
-        choice = json.loads(paths.STATE.read_text())["mail_server"]
+        state = json.loads(paths.STATE.read_text())
+        choice = state["mail_server"]
         print(f"\nThe mail server in the lab's registry is the {choice['kind']} ({choice['origin']}).")
+        if "cloudflared" in state:
+            made = state["cloudflared"]
+            print(
+                f"cloudflared is {made['client']} as client ({made['origin']}); its connector is the {made['connector']}."
+            )
     print("\nTo log in, or to run anything as a machine of the home network:")
     for machine in HOSTS:
         if machine.ssh:
