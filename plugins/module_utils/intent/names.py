@@ -120,22 +120,25 @@ class RoutedAddress(MailAddress):
 
 
 @dataclass
-class SenderPattern(MailAddress):
-    """An address that may be sent as: a complete one, or ``*@domain`` for every address of exactly that domain.
-
-    Read in lower case, as the mail server compares them.
-    """
+class PlainAddress(MailAddress):
+    """An address that becomes part of expressions and scripts of the mail server. Read in lower case, as it compares them."""
 
     def read(self, raw: Any, path: str, reading: Reading) -> str:
-        text = str(raw) if isinstance(raw, str) else ""
-        local, at, _domain = text.rpartition("@")
-        if not at or ("*" in local and local != "*"):
-            return str(self._wrong(raw, path, reading, "a complete address, or *@ and a domain"))
         address = super().read(raw, path, reading).lower()
         if set("'`${}") & set(address):
-            # The address becomes part of expressions and scripts of the mail server.
             return str(self._wrong(raw, path, reading, "an address without quotes, dollar signs and braces"))
         return address
+
+
+@dataclass
+class SenderPattern(PlainAddress):
+    """An address that may be sent as: a complete one, or ``*@domain`` for every address of exactly that domain."""
+
+    def read(self, raw: Any, path: str, reading: Reading) -> str:
+        local, at, _domain = (str(raw) if isinstance(raw, str) else "").rpartition("@")
+        if not at or ("*" in local and local != "*"):
+            return str(self._wrong(raw, path, reading, "a complete address, or *@ and a domain"))
+        return super().read(raw, path, reading)
 
 
 @dataclass

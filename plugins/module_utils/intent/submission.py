@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing, words
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import is_within
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written, given
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import inputs
@@ -43,7 +43,8 @@ def read(raw: Any, profiles: Sequence[Profile], reading: Reading) -> Tuple[model
 
 def _service(values: Dict[str, Any], found: Tuple[str, ...], position: int) -> model.Service:
     lan_name, lan_address = values.pop("lan")
-    senders = tuple(dataclasses.replace(a, name=name) for name, a in values.pop("senders") if name and a)
+    senders = tuple(_application(name, a) for name, a in values.pop("senders") if name and a)
+    bounces: model.Bounces = values.pop("bounces")
     limits: model.Limits = values.pop("limits")
     return model.Service(
         lan_name=lan_name,
@@ -52,10 +53,21 @@ def _service(values: Dict[str, Any], found: Tuple[str, ...], position: int) -> m
         smarthosts=tuple(s for s in values.pop("smarthosts") if s.provider),
         tunnel=values.pop("expose"),
         limits=model.Limits(limits.per_sender or words.RATE_DEFAULT, limits.max_size or words.SIZE_DEFAULT),
+        bounces=dataclasses.replace(bounces, address=_completed(bounces.address, senders)),
         given=found,
         position=position,
         **values,
     )
+
+
+def _application(name: str, application: model.Application) -> model.Application:
+    return dataclasses.replace(application, name=name, bounces=_completed(application.bounces, (application,)))
+
+
+def _completed(address: str, applications: Sequence[model.Application]) -> str:
+    """An address without a domain means the one that is sent for; of several it stays as it is, and that is a mistake."""
+    domains = {a.rpartition("@")[2] for one in applications for a in one.addresses if a}
+    return complete(address, domains.pop()) if address and len(domains) == 1 else address
 
 
 def reserved(services: Iterable[model.Service]) -> Set[str]:

@@ -16,6 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.names impor
     DomainName,
     IPAddress,
     MailAddress,
+    PlainAddress,
     RoutedAddress,
     SenderPattern,
 )
@@ -608,7 +609,7 @@ APPLICATION = Mapped(
             doc="providers out of the service's, in the order of trying; all by default",
         ),
         "limits": Key(LIMITS, default=model.Limits(), doc="of this application; the service's by default"),
-        "bounces": Key(MailAddress(), default="", doc="where its bounces go; to the service's address by default"),
+        "bounces": Key(PlainAddress(), default="", doc="where its bounces go; to the service's address by default"),
         "secret": Key(Secret(), default="", doc="password; generated once where absent"),
     },
 )
@@ -618,7 +619,9 @@ BOUNCES = Mapped(
     build=model.Bounces,
     fallback=model.Bounces(),
     keys={
-        "address": Key(MailAddress(), default="", doc="a mailbox that somebody reads; the envelope sender of all mail"),
+        "address": Key(
+            PlainAddress(), default="", doc="a mailbox that somebody reads; the envelope sender of all mail"
+        ),
         "webhook": Key(
             Text(pattern=r"https://[^\s/]+\S*", wanted="an https URL"),
             default="",

@@ -113,6 +113,11 @@ def test_bounces_go_to_a_mailbox_or_a_program(bounces: Any, wanted: tuple[str, s
     assert dataclasses.astuple(service(senders=senders, bounces=bounces).bounces) == wanted
 
 
+def test_bounces_without_a_domain_go_to_the_one_that_is_sent_for() -> None:
+    one = service(senders={"ci": {"addresses": "*@ci.example.com", "bounces": "Ops"}}, bounces="ops")
+    assert (one.senders[0].bounces, one.bounces.address) == ("ops@ci.example.com", "ops@ci.example.com")
+
+
 def test_tokens_may_live_for_ever_and_never_be_renewed() -> None:
     access = {"service_tokens": ["app1"], "duration": "forever", "rotate_after": "never"}
     one = service(expose=exposed(access=access))
@@ -240,7 +245,14 @@ BOTH = {"addresses": ["a@example.com", "*@ci.example.com"]}
         ("MS-INT-050", ".lan.address", {"lan": {"address": "198.51.100.7"}}),
         ("MS-INT-051", ".senders.a", {"senders": {"a": ["a@example.org"]}}),
         ("MS-INT-051", ".senders.a", {"senders": {"a": ["a@sub.example.com"]}}),
+        ("MS-INT-003", ".bounces.address", {"bounces": "o'brien@example.com"}),
+        (
+            "MS-INT-003",
+            ".senders.a.bounces",
+            {"senders": {"a": {"addresses": "a@example.com", "bounces": "${x}@example.com"}}},
+        ),
         ("MS-INT-052", ".bounces", {"bounces": "ops@example.org"}),
+        ("MS-INT-052", ".bounces", {"bounces": "postmaster"}),
         (
             "MS-INT-052",
             ".senders.ci",
