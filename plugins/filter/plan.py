@@ -117,7 +117,8 @@ def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def dkim_wanted(plan: dict[str, Any], host: str) -> list[dict[str, str]]:
     """The signing keys of a home, or of a service's host, as dkim_keys takes them."""
     own = [(d["name"], d["dkim"]) for d in plan["domains"] if d["home"] == host]
-    own += [(name, dkim) for s in plan["submissions"] if s["host"] == host for name, dkim in s["dkim"]]
+    services = [s for s in plan["submissions"] if s["host"] == host and s["state"] == "present"]
+    own += [(name, dkim) for s in services for name, dkim in s["dkim"]]
     return [
         {"domain": name, "algorithm": algorithm, "selector": dkim["selector"]}
         for name, dkim in own

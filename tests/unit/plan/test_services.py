@@ -291,7 +291,7 @@ def test_a_host_gets_its_service_and_its_keys() -> None:
     plan = data()
     assert filters.submission_of(plan, "lan-box")["name"] == "notify"
     assert filters.submission_of(plan, "app1") == {}
-    assert dkim_wanted(plan, "app1") == []
+    assert dkim_wanted(plan, "app1") == [] == dkim_wanted(data(state="absent"), "lan-box")
     assert {(k["domain"], k["algorithm"], k["selector"]) for k in dkim_wanted(plan, "lan-box")} == {
         (d, a, "notify-%Y%m") for d in ("example.com", "ci.example.com") for a in ("rsa-2048", "ed25519")
     }
