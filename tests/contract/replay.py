@@ -48,7 +48,10 @@ ORDER = (
     "from-binding-and-rates",
     "dkim-rotation",
     "edge-cases",
+    "submission",
 )
+#: What had been recorded when the dialogues of a mail server of people were.
+BEFORE_SUBMISSION = ORDER[:-1]
 USING = ["urn:ietf:params:jmap:core", "urn:stalwart:jmap"]
 _LONG_ID = re.compile(r"[a-z0-9]{11,13}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
