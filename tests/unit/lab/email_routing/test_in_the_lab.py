@@ -43,9 +43,10 @@ def facts(build: Path) -> render.World:
 
 
 def test_a_lab_is_made_without_it_unless_it_is_asked_for() -> None:
-    everything = {h.name for h in HOSTS}
-    assert {h.name for h in lifecycle.chosen((), (), ())} == everything - {"routing"}
-    assert {h.name for h in lifecycle.chosen((), ("routing",), ())} == everything
+    usual = {h.name for h in HOSTS if not h.on_demand}
+    assert MACHINE.on_demand and len(usual) > 9
+    assert {h.name for h in lifecycle.chosen((), (), ())} == usual
+    assert {h.name for h in lifecycle.chosen((), ("routing",), ())} == usual | {"routing"}
     assert {h.name for h in lifecycle.chosen(("dns",), (), ())} == {"dns"}
     assert {h.name for h in lifecycle.chosen(("dns",), ("routing",), ())} == {"dns", "routing"}
     assert {h.name for h in lifecycle.chosen(("routing",), (), ())} == {"routing"}
@@ -93,7 +94,7 @@ def test_only_who_needs_a_secret_has_it_and_keeps_it(facts: render.World, secret
     owners = {
         "cloudflare_routing_token": {"cloudflare"},
         "srs_secret": {"routing"},
-        "twin_control_token": {"cloudflare", "routing"},
+        "twin_control_token": {"cloudflare", "routing", "tunnel-edge"},
         "routing_dkim": {"routing"},
     }
     value = facts.routing_dkim.splitlines()[1] if secret == "routing_dkim" else getattr(facts.secrets, secret).encode()
@@ -170,9 +171,17 @@ class Lab:
     """A lab of which only the bookkeeping is real. running: containers by name, as the engine would list them."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, stale: tuple[str, ...] = (), absent: tuple[str, ...] = ()
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        stale: tuple[str, ...] = (),
+        absent: tuple[str, ...] = (),
+        published: tuple[str, ...] = ("",),
     ) -> None:
         self.done: list[str] = []
+        #: What the registry's cloudflared was before, and is now.
+        self.published = list(published)
+        volume = types.SimpleNamespace(remove=lambda force: self.done.append("emptied"))
+        client = types.SimpleNamespace(volumes=types.SimpleNamespace(get=lambda name: volume))
         self.running = {
             machine.container: types.SimpleNamespace(
                 name=machine.name,
@@ -184,7 +193,8 @@ class Lab:
         }
         fakes: dict[Any, dict[str, Any]] = {
             lifecycle: {
-                "_artefacts": lambda client, machines: ({}, ""),
+                "_artefacts": lambda client, machines, authority: ({}, ""),
+                "_published": lambda: self.published.pop(0) if len(self.published) > 1 else self.published[0],
                 "_spec": lambda client, machine, *_: machine.name,
                 "_authority_lost": lambda client, running: False,
                 "_rewire": lambda client, machines, running: self.done.append(f"kept {len(machines)}"),
@@ -194,7 +204,7 @@ class Lab:
                 "_start": lambda client, machines, *_: self.done.append(f"started {len(machines)}"),
             },
             hosts: {"existing": lambda client: self.running},
-            engine: {"ensure_tools": lambda: None, "ensure": lambda: None},
+            engine: {"ensure_tools": lambda: None, "ensure": lambda: client},
             render: {"world": lambda secrets: types.SimpleNamespace(authority=b"")},
             health: {"await_all": lambda client, machines, announce: None},
             trust: {"install": lambda *_: None, "acme_root": lambda client: b""},
@@ -220,11 +230,21 @@ ALL = len(HOSTS)
         ((), ("routing",), ("routing",), [f"kept {ALL - 1}", "made routing"]),
         ((), (), ("routing",), [f"kept {ALL}"]),
         (("routing",), (), (), [f"kept {ALL - 1}", "removed routing", "made routing"]),
+        (("app1",), (), (), [f"kept {ALL - 1}", "removed app1", "emptied", "made app1"]),
         (("dns",), ("routing",), (), ["torn down", f"started {ALL - 1}"]),
         (("dns",), (), (), ["torn down", f"started {ALL}"]),
         (("dns",), ("routing",), ("routing",), ["torn down", f"started {ALL}"]),
     ],
-    ids=["not asked for", "added", "there already", "changed", "others changed", "stays", "asked for at a new start"],
+    ids=[
+        "not asked for",
+        "added",
+        "there already",
+        "changed",
+        "engine inside",
+        "others changed",
+        "stays",
+        "asked for at a new start",
+    ],
 )
 def test_a_machine_on_demand_disturbs_no_other(
     build: Path,
@@ -235,3 +255,19 @@ def test_a_machine_on_demand_disturbs_no_other(
     done: list[str],
 ) -> None:
     assert Lab(monkeypatch, stale, absent).up(*also) == done
+
+
+@pytest.mark.parametrize(
+    ("published", "done"),
+    [
+        (("", "a"), [f"kept {ALL}"]),
+        (("a", "a"), [f"kept {ALL}"]),
+        (("a", ""), [f"kept {ALL}"]),
+        (("a", "b"), ["torn down", f"started {ALL}"]),
+    ],
+    ids=["new", "the same", "not asked for any more", "another"],
+)
+def test_machines_keep_no_image_that_the_registry_has_another_one_of(
+    build: Path, monkeypatch: pytest.MonkeyPatch, published: tuple[str, ...], done: list[str]
+) -> None:
+    assert Lab(monkeypatch, published=published).up() == done
