@@ -48,7 +48,7 @@ CODES: Dict[str, str] = {
     "zone's own domain.",
     "MS-INT-046": "Our own server is to send for a domain whose mail others take, and nobody may log in there to do so.",
     "MS-INT-047": "An MTA-STS policy for a domain whose mailboxes are at a provider: nobody would serve it.",
-    "MS-INT-048": "Something of a service is there twice: its name, host, host name, an application, a smarthost or a token; or a "
+    "MS-INT-048": "Something of a service is there twice: its name, host, host name, a smarthost, a client or a token; or a "
     "name is taken by something else.",
     "MS-INT-049": "The host of a service is the home of mail domains. A host runs one mail server.",
     "MS-INT-050": "The address of a service on the LAN is public. Applications outside come through a tunnel.",

@@ -225,9 +225,6 @@ class _Check:
     def senders(self) -> None:
         if not self.service.senders:
             self.note("MS-INT-002", "", "nobody may send", "add `senders: {<application>: [noreply@example.com]}`")
-        names = [a.name for a in self.service.senders]
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            self.note("MS-INT-048", "senders", f"the application {name} is there twice", "keep one of the two")
         for application in self.service.senders:
             if application.name == PROBE:
                 self.note("MS-INT-048", "senders", f"{PROBE} is the login of the checks", "choose another name")
@@ -266,7 +263,7 @@ class _Check:
 
     def _return_path(self, address: str, key: str, shown: str) -> None:
         domain = next((d for d in self.intent.domains if d.name == address.rpartition("@")[2].lower()), None)
-        if "@" not in address or domain is None:
+        if "@" not in address or domain is None or domain.state != "present":
             what = f"{shown} is in no declared domain, so receivers would not believe that mail comes from it"
             self.note("MS-INT-052", key, what, "name an address of one of your mail domains")
         elif not _takes(self.intent, domain, address.lower()):

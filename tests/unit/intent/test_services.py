@@ -369,6 +369,23 @@ def test_bounces_to_a_mailbox_of_our_own_server_need_that_mailbox() -> None:
     assert [(p.code, p.where) for p in found] == [("MS-INT-052", "mail_submission[0].bounces")]
 
 
+def test_a_domain_that_goes_is_neither_sent_for_nor_read() -> None:
+    gone = {**DOMAINS_D[1], "state": "absent"}
+    found = problems({**SERVICE_D, "bounces": "ops@ci.example.com"}, domains=[DOMAINS_D[0], gone])
+    assert {(p.code, p.where) for p in found} == {
+        ("MS-INT-051", "mail_submission[0].senders.ci"),
+        ("MS-INT-052", "mail_submission[0].bounces"),
+    }
+
+
+def test_which_mailboxes_a_provider_has_is_not_known_here_and_a_catch_all_takes_everything() -> None:
+    senders = {"billing": "noreply@example.com"}
+    base = {**SERVICE_D, "smarthosts": [SMTP2GO], "senders": senders, "bounces": "anything@example.com"}
+    assert read(base, domains=[{"name": "example.com", "provider": "fastmail"}])
+    caught = {**DOMAIN_A, "catch_all": "rekord"}
+    assert read(base, domains=[caught], hosts={**HOSTS, **HOSTS_D})
+
+
 def test_a_mistake_names_file_and_line_of_what_was_written() -> None:
     inventory = raw(DOMAINS_D, hosts=HOSTS_D, mail_submission=[{**SERVICE_D, "clients": ["app1", "nobody"]}])
     marks = {id(inventory.mail_submission[0]["clients"][1]): "domains.yml:7"}

@@ -151,9 +151,11 @@ def test_without_a_profile_no_plan_is_made() -> None:
     with pytest.raises(MailsteadError, match="MS-PLAN-005"):
         bare = dataclasses.replace(intent, profiles=tuple(p for p in intent.profiles if p.id != "smtp2go"))
         submission.submission_plan(bare, bare.services[0], NETWORK, 2525)
-    nobody = dataclasses.replace(intent, domains=())
-    with pytest.raises(MailsteadError, match=r"MS-INT-023|MS-INT-051"):
-        submission.submission_plan(nobody, nobody.services[0], NETWORK, 2525)
+    half = dataclasses.replace(intent, domains=intent.domains[:1])
+    with pytest.raises(MailsteadError, match="MS-INT-051"):
+        submission.submission_plan(half, half.services[0], NETWORK, 2525)
+    with pytest.raises(MailsteadError, match="MS-INT-023"):
+        submission.zone_of(intent, "notify.example.org")
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -261,6 +263,15 @@ def test_the_plan_says_who_sends_and_why() -> None:
         assert part in text, part
     # Somebody reads what comes to any address of the other domain.
     assert "comes back to noreply@example.com" not in text
+
+
+def test_what_differs_from_the_service_is_said_of_an_application() -> None:
+    ci = {"addresses": "*@ci.example.com", "bounces": "ops@ci.example.com", "smarthosts": "smtp2go"}
+    text = show_plan(plan_d(senders={"billing": "noreply@example.com", "ci": ci}))
+    assert "what comes back goes to ops@ci.example.com" in text and "through 2-smtp2go" in text
+    # An address with a rule of its own is read as well.
+    text += show_plan(plan_d(senders={"ops": "ops@ci.example.com"}))
+    assert "nobody reads what comes back" not in text
 
 
 def test_a_name_that_the_free_certificate_does_not_cover_is_said() -> None:
