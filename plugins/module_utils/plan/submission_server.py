@@ -38,7 +38,7 @@ SCHEDULE = "smarthosts"
 TLS = "relay-strict"
 #: The server's own queue for all that leaves.
 QUEUE = "remote"
-#: Messages on their way at once. Those of a server that is killed wait for ten minutes, until their locks expire.
+#: Messages on their way at once. Those of a server that is stopped or killed wait for ten minutes, until their locks expire.
 DELIVERIES = 5
 #: The header by which our own webhook is recognised.
 WEBHOOK_MARK = "X-Mailstead-Service"
