@@ -205,7 +205,12 @@ def test_a_missing_certbot_is_one_message(machine: Machine) -> None:
     assert answer.failed and "[MS-TLS-003]" in answer.message and "Fix:" in answer.message
 
 
-DNS = {"challenge": "dns-01", "dns_plugin": "cloudflare", "dns_credentials": "/etc/x.ini", "http_address": None}
+DNS: dict[str, Any] = {
+    "challenge": "dns-01",
+    "dns_plugin": "cloudflare",
+    "dns_credentials": "/etc/x.ini",
+    "http_address": None,
+}
 
 
 def test_dns_01_asks_the_plugin_and_nobody_on_port_80(machine: Machine) -> None:
