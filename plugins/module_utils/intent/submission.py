@@ -16,8 +16,10 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.written imp
 from ansible_collections.mailstead.stack.plugins.module_utils.providers import inputs
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import PLACEHOLDER, Profile
 
-#: The login that checks use; no application may have its name.
+#: The login that checks use.
 PROBE = "mailstead-probe"
+#: Logins of our own on the same server, and whose they are. An application of the administrator's name would be the administrator.
+RESERVED = {PROBE: "of the checks", "mailstead-admin": "of the server's administrator"}
 #: Whose API makes tunnels, and serves the zones of their names.
 SERVED_BY = "cloudflare"
 
@@ -226,8 +228,9 @@ class _Check:
         if not self.service.senders:
             self.note("MS-INT-002", "", "nobody may send", "add `senders: {<application>: [noreply@example.com]}`")
         for application in self.service.senders:
-            if application.name == PROBE:
-                self.note("MS-INT-048", "senders", f"{PROBE} is the login of the checks", "choose another name")
+            if application.name in RESERVED:
+                what = f"{application.name} is the login {RESERVED[application.name]}"
+                self.note("MS-INT-048", "senders", what, "choose another name")
             self._addresses(application)
 
     def _addresses(self, application: model.Application) -> None:

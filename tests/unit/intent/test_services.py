@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import submission, words
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Intent, Rate, Service
@@ -47,6 +50,14 @@ def exposed(**changes: Any) -> dict[str, Any]:
 
 
 # -- what is read and implied ------------------------------------------------------------------------------------------
+
+
+def test_the_administrators_login_is_nobodys_application() -> None:
+    module = Path(submission.__file__).parents[2] / "modules/stalwart_bootstrap.py"
+    documentation = re.search(r'DOCUMENTATION = r"""(.*?)"""', module.read_text(encoding="utf-8"), re.DOTALL)
+    assert documentation is not None
+    options = yaml.safe_load(documentation.group(1))["options"]
+    assert options["account"]["default"] in submission.RESERVED
 
 
 def test_example_d_works_as_it_stands() -> None:
@@ -234,6 +245,7 @@ BOTH = {"addresses": ["a@example.com", "*@ci.example.com"]}
         ),
         ("MS-INT-048", ".smarthosts[1]", {"smarthosts": [SMTP2GO, SMTP2GO]}),
         ("MS-INT-048", ".senders", {"senders": {"mailstead-probe": "a@example.com"}}),
+        ("MS-INT-048", ".senders", {"senders": {"mailstead-admin": "a@example.com"}}),
         ("MS-INT-048", ".lan", {"lan": "example.com"}),
         ("MS-INT-048", ".expose.cloudflare_tunnel.hostname", {"expose": exposed(hostname="notify.example.com")}),
         ("MS-INT-048", ".clients[1]", {"clients": ["app1", "app1"]}),
