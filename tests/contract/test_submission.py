@@ -271,6 +271,7 @@ def test_envelope_sender(login: str, sender: str, reply: str, world: World) -> N
 ONE_FIELD = "DATA 550 5.7.1 Exactly one From header field is required."
 ONE_ADDRESS = "DATA 550 5.7.1 Exactly one address in From is required."
 NOT_FROM = "DATA 550 5.7.1 This application may not send as the address in From."
+ONE_SENDER = "DATA 550 5.7.1 At most one address in Sender is allowed."
 NOT_SENDER = "DATA 550 5.7.1 This application may not send as the address in Sender."
 
 
@@ -304,6 +305,9 @@ NOT_SENDER = "DATA 550 5.7.1 This application may not send as the address in Sen
         ("From: G:;\r\n", ONE_ADDRESS),
         ("From: \r\n", ONE_ADDRESS),
         (f"From: {NOREPLY}\r\nSender: a@foreign.test\r\n", NOT_SENDER),
+        (f"From: {NOREPLY}\r\nSender: {NOREPLY}\r\nSender: a@foreign.test\r\n", ONE_SENDER),
+        (f"From: {NOREPLY}\r\nSender: a@foreign.test\r\nSender: {NOREPLY}\r\n", ONE_SENDER),
+        (f"From: {NOREPLY}\r\nSender: {NOREPLY}, a@foreign.test\r\n", ONE_SENDER),
     ],
 )
 def test_header_from(header: str, reply: str, world: World) -> None:

@@ -175,6 +175,12 @@ def binding_script(plan: SubmissionPlan) -> str:
         '  reject "550 5.7.1 Exactly one address in From is required.";',
         "  stop;",
         "}",
+        # A test of addresses passes when one of several fits.
+        'if anyof (header :count "gt" :comparator "i;ascii-numeric" "sender" "1",',
+        '          address :count "gt" :comparator "i;ascii-numeric" :all "sender" "1") {',
+        '  reject "550 5.7.1 At most one address in Sender is allowed.";',
+        "  stop;",
+        "}",
     ]
     for number, application in enumerate(everybody(plan)):
         lines += [
