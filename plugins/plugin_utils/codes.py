@@ -29,6 +29,8 @@ CODES: dict[str, str] = {
     "MS-HOST-012": "The program that the inventory names for the tunnel's client is not on the host.",
     "MS-HOST-013": "The tunnel's client runs on an application's host, but nothing answers where it should listen.",
     "MS-HOST-014": "The tunnel's client is to run in a container on an application's host, and no container engine answers.",
+    "MS-HOST-015": "A run was limited to hosts without `localhost`, which asks Cloudflare for tunnels and keeps their tokens. "
+    "Add it: `--limit localhost,<host>`.",
     "MS-TLS-001": "The certificate authority gave no certificate. Most often a name does not resolve to the edge yet, "
     "or port 80 does not reach the home through the tunnel; with dns-01, the zone's credentials may not write there.",
     "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",

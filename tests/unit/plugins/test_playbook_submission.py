@@ -101,6 +101,42 @@ def test_a_service_is_there_before_its_tunnel_and_the_connector_comes_after_acce
     assert service[-1] == "Have the tunnel's rules read by the program that will follow them"
 
 
+def last_play(name: str, tmp_path: Path) -> Path:
+    """The last play of a playbook by itself, with roles that only say their task's name."""
+    play = plays(name)[-1]
+    for task in play["tasks"]:
+        if "ansible.builtin.include_role" in task:
+            task.pop("vars", None)
+            del task["ansible.builtin.include_role"]
+            task["ansible.builtin.debug"] = {"msg": f"would {task['name']}"}
+        elif "ansible.builtin.include_tasks" in task:
+            task["ansible.builtin.include_tasks"] = str(ROOT / "playbooks" / task["ansible.builtin.include_tasks"])
+    play["tasks"].insert(0, {"mailstead.stack.mail_plan": {}, "register": "mailstead"})
+    path = tmp_path / "last.yml"
+    path.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    return path
+
+
+def test_a_service_without_a_tunnel_has_no_connector(tmp_path: Path) -> None:
+    """A condition that ends in nothing instead of in yes or no ends the run."""
+    without = "".join(line for line in DOMAINS_D.splitlines(True) if "expose" not in line and "clients" not in line)
+    inventory = write_inventory(tmp_path, without, hosts=hosts(mail_home={"lan-box": HERE}))
+    done = ansible_playbook(inventory, last_play("playbooks/submission.yml", tmp_path))
+    shown = output(done)
+    assert done.returncode == 0, shown
+    assert "would Remove a connector that nothing leads to any more" in shown and "would Run the connector" not in shown
+
+
+@pytest.mark.parametrize("playbook", ["playbooks/submission.yml", "playbooks/submission_clients.yml"])
+def test_a_run_without_the_controller_says_so_instead_of_leaving_tunnels_out(playbook: str, tmp_path: Path) -> None:
+    """Nothing would be done, and nobody would notice."""
+    here = hosts(mail_home={"lan-box": HERE}, mail_client={"app1": HERE})
+    inventory = write_inventory(tmp_path, DOMAINS_D, hosts=here)
+    done = ansible_playbook(inventory, last_play(playbook, tmp_path))
+    shown = output(done)
+    assert done.returncode != 0 and "MS-HOST-015" in shown and "--limit localhost," in shown, shown
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "playbooks").rglob("*.yml")), ids=lambda p: p.name)
 def test_no_task_shows_what_a_tunnel_is_made_with(path: Path) -> None:
     def unfold(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
