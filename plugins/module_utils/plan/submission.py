@@ -66,7 +66,8 @@ def submission_plan(
         lan_address=service.lan_address,
         login_domain=service.lan_name,
         domains=domains,
-        dkim=tuple((name, _dkim(intent, service, name)) for name in domains),
+        # One that goes may go together with its domains.
+        dkim=tuple((name, _dkim(intent, service, name)) for name in domains if service.present),
         applications=applications,
         smarthosts=smarthosts,
         max_size=max((a.max_size for a in applications), default=service.limits.max_size),

@@ -189,6 +189,11 @@ def test_a_service_that_goes_publishes_nothing_and_is_still_known() -> None:
     assert "are removed" in show_plan(plan)
 
 
+def test_a_service_may_go_together_with_a_domain_that_it_sent_for() -> None:
+    plan = plan_d(DOMAINS_D[:1], state="absent")
+    assert plan.submissions[0].domains == ("ci.example.com", "example.com") and not plan.submissions[0].dkim
+
+
 def test_facts_of_a_service_fill_its_own_keys_and_no_other() -> None:
     hosts = {**HOSTS, **HOSTS_D}
     plan = plan_d([DOMAIN_A, DOMAINS_D[1]], hosts, smarthosts=[SMTP2GO])
