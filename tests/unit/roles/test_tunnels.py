@@ -66,6 +66,20 @@ def test_names_are_kept_only_where_the_host_itself_listens() -> None:
     assert names(tunnel_client_mode="container", tunnel_client_publish=False) == []
 
 
+@pytest.mark.parametrize(("check", "changed", "reads"), [(True, True, False), (True, False, True), (False, True, True)])
+def test_a_dry_run_does_not_read_the_token_that_it_has_not_written(check: bool, changed: bool, reads: bool) -> None:
+    (task,) = [t for t in role_tasks("tunnel_client", "container") if "community.docker.docker_container" in t]
+    made = templar(
+        "tunnel_client",
+        tunnel_client_name="notify",
+        ansible_check_mode=check,
+        __tunnel_client_files={"changed": changed},
+        omit="left out",
+    )
+    found = made.template(trusted(task["community.docker.docker_container"]["env_file"]))
+    assert found == ("/etc/mailstead/tunnel-client/container/notify.env" if reads else "left out")
+
+
 def test_files_of_clients_that_are_gone_are_told_from_those_that_stay() -> None:
     (task,) = [t for t in role_tasks("tunnel_client", "remove") if "loop" in t]
     here = "/etc/mailstead/tunnel-client"
