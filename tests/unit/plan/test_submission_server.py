@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import email
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.submission_se
     FAILURES,
     NO_MAIL,
     RETRIES,
+    NO_MAIL_SCRIPT,
     binding_script,
     everybody,
     submission_objects,
@@ -467,3 +469,15 @@ def test_nothing_is_there_twice() -> None:
     identities = [repr((o["type"], o.get("match"))) for o in objects()]
     assert len(set(identities)) == len(identities)
     assert isinstance(everybody(PLAN)[-1], ApplicationPlan)
+
+
+def test_the_page_for_applications_has_the_servers_own_words() -> None:
+    page = (Path(__file__).parents[3] / "docs/sending-applications.md").read_text(encoding="utf-8")
+    quoted = {q.rstrip(" …") for q in re.findall(r"`(550 5\.7\.1 [^`]*)`", page)} - {
+        "550 5.7.1 Sender address not allowed"
+    }
+    said = re.findall(r'reject "(.*?)"', binding_script(PLAN) + NO_MAIL_SCRIPT)
+    assert quoted and all(any(one.startswith(q) for one in said) for q in quoted), quoted
+    # A login that was left behind by an application is told nothing that anybody could do.
+    unsaid = {one for one in said if not any(one.startswith(q) for q in quoted)}
+    assert unsaid == {"550 5.7.1 This login may not send."}
