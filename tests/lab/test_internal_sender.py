@@ -36,8 +36,9 @@ UNIT = "mailstead-tunnel-client@notify.service"
 CLOUDFLARE, SMTP2GO = SMARTHOSTS["cloudflare"][1], SMARTHOSTS["smtp2go"][1]
 #: Messages of the test that loses the server twice, sessions at a time, and seconds to hand them in.
 MANY, SESSIONS, LIMIT = 1000, 4, 240
-#: Seconds until all have arrived: Stalwart leaves what it was delivering when it was killed alone for ten minutes.
-LOCKED = 720
+#: Seconds until all have arrived: Stalwart leaves what it was delivering when it was killed alone for ten minutes, and may not
+#: look again for another five.
+LOCKED = 1020
 
 
 @pytest.fixture(scope="module", autouse=True)
