@@ -89,6 +89,18 @@ def test_what_would_stop_a_run_is_looked_for_first_and_clients_come_last() -> No
     assert order.index("submission_clients.yml") > order.index("email_routing_sending.yml")
 
 
+def test_a_dry_run_asks_no_smarthost_for_domains_that_it_has_not_published(tmp_path: Path) -> None:
+    """Before the first run the answer would be no, and the run would end."""
+    (task,) = [t for t in plays("playbooks/submission_clients.yml")[0]["tasks"] if t["name"] == "Try the smarthosts"]
+    show = {"ansible.builtin.debug": {"msg": "{{ smarthosts_senders }}"}}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{**show, "vars": task["vars"]}]}
+    playbook = tmp_path / "dry.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    inventory = write_inventory(tmp_path, DOMAINS_D, hosts=hosts())
+    assert "msg: false" in output(ansible_playbook(inventory, playbook, "--check"))
+    assert "msg: true" in output(ansible_playbook(inventory, playbook))
+
+
 def test_a_service_is_there_before_its_tunnel_and_the_connector_comes_after_access() -> None:
     names = [play["name"] for play in plays("playbooks/submission.yml")]
     assert names == [
