@@ -80,6 +80,22 @@ def test_a_dry_run_does_not_read_the_token_that_it_has_not_written(check: bool, 
     assert found == ("/etc/mailstead/tunnel-client/container/notify.env" if reads else "left out")
 
 
+@pytest.mark.parametrize(("check", "made", "joins"), [(True, True, False), (True, False, True), (False, True, True)])
+def test_a_dry_run_does_not_look_for_the_network_that_it_has_not_made(check: bool, made: bool, joins: bool) -> None:
+    (task,) = [t for t in role_tasks("tunnel_client", "container") if "community.docker.docker_container" in t]
+    maker = next(t for t in role_tasks("tunnel_client", "install") if "community.docker.docker_network" in t)
+    rendered = templar(
+        "tunnel_client",
+        tunnel_client_network="apps",
+        ansible_check_mode=check,
+        __tunnel_client_networks=["apps"],
+        omit="left out",
+        **{maker["register"]: {"changed": made}},
+    )
+    found = rendered.template(trusted(task["community.docker.docker_container"]["networks"]))
+    assert found == (["apps"] if joins else "left out")
+
+
 def test_files_of_clients_that_are_gone_are_told_from_those_that_stay() -> None:
     (task,) = [t for t in role_tasks("tunnel_client", "remove") if "loop" in t]
     here = "/etc/mailstead/tunnel-client"
