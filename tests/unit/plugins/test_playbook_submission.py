@@ -80,6 +80,15 @@ def test_only_service_tokens_of_the_inventory_are_rotated(tokens: str, tmp_path:
     )
 
 
+def test_service_tokens_of_a_service_that_goes_are_not_rotated(tmp_path: Path) -> None:
+    going = DOMAINS_D.replace("    host: lan-box\n", "    host: lan-box\n    state: absent\n")
+    inventory = write_inventory(
+        tmp_path, going, hosts=hosts(mail_home={"lan-box": NOWHERE}, mail_client={"app1": NOWHERE})
+    )
+    done = ansible_playbook(inventory, "playbooks/rotate_service_tokens.yml")
+    assert done.returncode != 0 and "it has none" in output(done)
+
+
 def test_what_would_stop_a_run_is_looked_for_first_and_clients_come_last() -> None:
     order = [play["ansible.builtin.import_playbook"].rpartition("/")[2] for play in plays("site.yml")]
     assert order[0] == "preflight.yml" and order[-1] == "verify.yml"
