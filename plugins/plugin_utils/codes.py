@@ -31,6 +31,8 @@ CODES: dict[str, str] = {
     "MS-HOST-014": "The tunnel's client is to run in a container on an application's host, and no container engine answers.",
     "MS-HOST-015": "A run was limited to hosts without `localhost`, which asks Cloudflare for tunnels and keeps their tokens. "
     "Add it: `--limit localhost,<host>`.",
+    "MS-HOST-016": "A host has the data of another kind of mail server: a service for applications cannot become a home of mail "
+    "domains by itself, nor the other way round, for the settings of the one would stay and refuse mail to the other.",
     "MS-TLS-001": "The certificate authority gave no certificate. Most often a name does not resolve to the edge yet, "
     "or port 80 does not reach the home through the tunnel; with dns-01, the zone's credentials may not write there.",
     "MS-TLS-002": "The certificate exists, but the mail server could not be given its files.",
