@@ -24,5 +24,7 @@ step "a domain without a server in the lab: molecule scenario email_routing"
 molecule test --scenario-name email_routing --no-command-borders
 step "mailboxes at a provider in the lab: molecule scenario hosted"
 molecule test --scenario-name hosted --no-command-borders
+step "applications that send through one service in the lab: molecule scenario internal_sender"
+molecule test --scenario-name internal_sender --no-command-borders
 step "done"
-python tools/summary.py "$runs"/unit-tests.xml "$runs"/{lab,composition,routing,hosted}-tests.xml
+python tools/summary.py "$runs"/unit-tests.xml "$runs"/{lab,composition,routing,hosted,internal-sender}-tests.xml
