@@ -20,7 +20,12 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan import order,
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, from_data, to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import facts_from, resolve
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.show import show_plan
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import edge_config, home_config, server_config
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import (
+    edge_config,
+    home_config,
+    server_config,
+    service_config,
+)
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import SECRETS as PTR_SECRETS
 
 
@@ -70,6 +75,11 @@ def tunnel_home(plan: dict[str, Any], host: str, edge: str, directory: str, secr
     return home_config(from_data(MailPlan, plan), host, edge, directory, secret)
 
 
+def tunnel_service(plan: dict[str, Any], host: str, directory: str, secret: str) -> dict[str, Any]:
+    """frpc's configuration on the host of a service for applications, towards the edge that it sends through."""
+    return service_config(from_data(MailPlan, plan), host, directory, secret)
+
+
 def tunnel_relay(plan: dict[str, Any], host: str, directory: str, secret: str) -> dict[str, Any]:
     """frpc's configuration on an edge, for its own mail relay."""
     return edge_config(from_data(MailPlan, plan), host, directory, secret)
@@ -112,6 +122,12 @@ def tunnel_ends(plan: dict[str, Any]) -> list[dict[str, Any]]:
         {"host": e["host"], "name": e["mail_name"], "addresses": [a for a in (e["ipv4"], e["ipv6"], "127.0.0.1") if a]}
         for e in plan["edges"]
     ]
+
+
+def tunnel_clients(plan: dict[str, Any]) -> list[str]:
+    """The hosts beside the edges that have an end of a tunnel: homes, and services that send through an edge."""
+    services = [s["host"] for s in plan["submissions"] if any(smarthost["edge"] for smarthost in s["smarthosts"])]
+    return [h["host"] for h in plan["homes"]] + services
 
 
 def dkim_wanted(plan: dict[str, Any], host: str) -> list[dict[str, str]]:
@@ -190,11 +206,13 @@ class FilterModule:
             "ptr_wanted": ptr_wanted,
             "server_objects": server_objects,
             "sts_policies": sts_policies,
+            "tunnel_clients": tunnel_clients,
             "tunnel_ends": tunnel_ends,
             "plan_text": plan_text,
             "publication_stages": publication_stages,
             "tunnel_home": tunnel_home,
             "tunnel_relay": tunnel_relay,
             "tunnel_server": tunnel_server,
+            "tunnel_service": tunnel_service,
             "zones_wanted": zones_wanted,
         }

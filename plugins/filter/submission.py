@@ -50,10 +50,15 @@ def smarthost_secret_refs(plan: dict[str, Any], host: str) -> list[str]:
 
 
 def smarthosts_wanted(plan: dict[str, Any], host: str, secrets: dict[str, str]) -> list[dict[str, Any]]:
-    """The smarthosts of a service with who sends through each, as mail_smarthost_info takes them."""
+    """The smarthosts of a service with who sends through each, as mail_smarthost_info takes them.
+
+    Not an edge of ours: nobody logs in there, and before the first run it does not exist.
+    """
     service = submission_of(plan, host)
     out = []
     for smarthost in service.get("smarthosts", ()):
+        if smarthost["edge"]:
+            continue
         mine = [a for a in service["applications"] if smarthost["id"] in a["smarthosts"]]
         password = secrets[smarthost["secret"]]
         size = max((a["max_size"] for a in mine), default=0)

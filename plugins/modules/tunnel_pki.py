@@ -47,7 +47,7 @@ options:
         elements: str
         required: true
   homes:
-    description: Inventory names of the homes.
+    description: Inventory names of the homes, and of the hosts of services that send through an edge.
     type: list
     elements: str
     required: true

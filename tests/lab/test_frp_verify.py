@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.tunnel import (
     edge_config,
     home_config,
     server_config,
+    service_config,
 )
 
 from lab.paths import BUILD
-from tests.unit.examples import plan_a
+from tests.unit.examples import HOSTS, HOSTS_D, plan_a, plan_d
 
 pytestmark = pytest.mark.lab
 SECRET = "the shared key"
+
+
+def plan_of_a_service() -> MailPlan:
+    """Nothing but applications' mail leaves through the edge."""
+    return plan_d(hosts={**HOSTS_D, "vps1": HOSTS["vps1"]}, smarthosts=["edge"])
 
 
 def program(name: str) -> Path:
@@ -44,8 +51,9 @@ def credentials(tmp_path: Path) -> Path:
 
 
 def test_the_server_takes_its_configuration(credentials: Path) -> None:
-    done = verify("frps", server_config(plan_a(), "vps1", str(credentials)), credentials)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for plan in (plan_a(), plan_of_a_service()):
+        done = verify("frps", server_config(plan, "vps1", str(credentials)), credentials)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_clients_take_theirs(credentials: Path) -> None:
@@ -53,6 +61,8 @@ def test_the_clients_take_theirs(credentials: Path) -> None:
     for config in (
         home_config(plan, "home", "vps1", str(credentials), SECRET),
         edge_config(plan, "vps1", str(credentials), SECRET),
+        edge_config(plan_of_a_service(), "vps1", str(credentials), SECRET),
+        service_config(plan_of_a_service(), "lan-box", str(credentials), SECRET),
     ):
         done = verify("frpc", config, credentials)
         assert done.returncode == 0, done.stdout + done.stderr

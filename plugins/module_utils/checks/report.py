@@ -28,7 +28,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
     natural,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of, domain_of
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import OWN
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import EDGE, OWN
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     DomainPlan,
     HostedPlan,
@@ -196,7 +196,7 @@ def _hosted(plan: MailPlan, domain: HostedPlan, findings: Sequence[Finding]) -> 
     hosts = [mx.split(" ", 1)[1] for mx in domain.mx]
     marks = {domain.name, domain.zone, *hosts, *([domain.webmail] if domain.webmail else [])}
     theirs = {domain.name, *_provider_keys(domain)}
-    senders = [s.title for s in domain.senders if s.provider != OWN]
+    senders = [s.title for s in domain.senders if s.provider not in (OWN, EDGE)]
     mailboxes = [c.address for c in plan.canaries if domain_of(c.address) == domain.name]
     mine = [f for f in findings if _relates(f.scope, marks) and (f.id[0] != "G" or f.scope in theirs)]
     details = {

@@ -153,7 +153,7 @@ class View:
 
     def egress_edges(self) -> List[EdgePlan]:
         """Edges from whose address mail leaves."""
-        used = {d.egress for d in self.plan.domains}
+        used = {d.egress for d in self.plan.domains} | {s.edge for s in self.submissions}
         return [e for e in self.plan.edges if e.host in used]
 
     def egress_addresses(self, domain: DomainPlan) -> List[str]:

@@ -13,6 +13,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.providers.model im
 
 #: Our own mail server, and the routing service that has modules here. All other providers are profiles.
 OWN = "stalwart"
+#: Our own edges as a smarthost, beside the providers.
+EDGE = "edge"
 ROUTING = "cloudflare_email_routing"
 
 
@@ -200,7 +202,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Smarthost:
-    """Who delivers for a service. inputs: values only the user has, by the profile's names. edge: of provider ``edge``."""
+    """Who delivers for a service. inputs: values only the user has, by the profile's names. edge: of provider ``edge``, a host."""
 
     provider: str
     username: str = ""

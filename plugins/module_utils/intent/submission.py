@@ -78,7 +78,8 @@ def reserved(services: Iterable[model.Service]) -> Set[str]:
 
 
 def imply(intent: model.Intent) -> model.Intent:
-    """The host where one is left that is nobody's home, the name in the certificate, and smarthosts as senders of domains.
+    """The host where one is left that is nobody's home, the name in the certificate, the edge where there is one, and smarthosts
+    as senders of domains.
 
     What cannot be implied stays empty and is found by :func:`check`.
     """
@@ -87,9 +88,17 @@ def imply(intent: model.Intent) -> model.Intent:
     for service in intent.services:
         host = service.host or (free[0] if len(free) == 1 else "")
         name = service.lan_name or default_name(intent, service)
-        services.append(dataclasses.replace(service, host=host, lan_name=name))
+        smarthosts = tuple(_with_edge(intent, s) for s in service.smarthosts)
+        services.append(dataclasses.replace(service, host=host, lan_name=name, smarthosts=smarthosts))
     intent = dataclasses.replace(intent, services=tuple(services))
     return dataclasses.replace(intent, domains=tuple(_with_smarthosts(intent, d) for d in intent.domains))
+
+
+def _with_edge(intent: model.Intent, smarthost: model.Smarthost) -> model.Smarthost:
+    edges = intent.in_group("mail_edge")
+    if smarthost.provider != model.EDGE or smarthost.edge or len(edges) != 1:
+        return smarthost
+    return dataclasses.replace(smarthost, edge=edges[0].name)
 
 
 def free_hosts(intent: model.Intent) -> List[str]:
@@ -295,10 +304,8 @@ class _Check:
             if names.index(smarthost.provider) != index:
                 what = f"{smarthost.provider} is there twice"
                 self.note("MS-INT-048", key, what, "keep one: a provider has several addresses of its own")
-            if smarthost.provider == words.EDGE:
-                self.note(
-                    "MS-INT-010", key, "an edge as a smarthost is not built yet", "name a provider in this release"
-                )
+            if smarthost.provider == model.EDGE:
+                self._edge(key, smarthost)
                 continue
             profile = self.intent.profile(smarthost.provider)
             if profile is not None and profile.submission is not None:
@@ -309,6 +316,24 @@ class _Check:
                     what = f"'{name}' is none of the service's smarthosts"
                     fix = f"use one of {', '.join(names)}.{nearest(name, names)}"
                     self.note("MS-INT-004", f"senders.{application.name}", what, fix)
+
+    def _edge(self, key: str, smarthost: model.Smarthost) -> None:
+        """One of our own edges delivers: there is one, and it is another host."""
+        members = [h.name for h in self.intent.in_group("mail_edge")]
+        listed = ", ".join(members)
+        if not smarthost.edge:
+            what = f"the inventory has {len(members)} hosts in group mail_edge"
+            fix = f"name one of them, `edge: {members[0]}`: {listed}" if members else "add a host to group mail_edge"
+            self.note("MS-INT-008", key, what, fix)
+        elif smarthost.edge not in members:
+            known = self.intent.host(smarthost.edge) is not None
+            what = f"'{smarthost.edge}' is not in group mail_edge"
+            what = what if known else f"the inventory has no host '{smarthost.edge}'"
+            fix = f"hosts of mail_edge: {listed or 'none'}.{nearest(smarthost.edge, members)}"
+            self.note("MS-INT-007", f"{key}.edge", what, fix)
+        elif smarthost.edge == self.service.host:
+            what = f"the service runs on {smarthost.edge} itself, and a tunnel to its own host is not built yet"
+            self.note("MS-INT-010", key, what, "run the service on a host in your own network")
 
     def _smarthost(self, key: str, smarthost: model.Smarthost, profile: Profile) -> None:
         submission = profile.submission
@@ -409,6 +434,33 @@ def token_of(tunnel: model.Tunnel, client: str) -> str:
 def return_path(service: model.Service, application: model.Application) -> str:
     """The envelope sender that an application's mail leaves with, in lower case; empty for its own."""
     return (application.bounces or service.bounces.address).lower()
+
+
+def edge_of(service: model.Service) -> str:
+    """The edge through which a service sends; empty where providers alone deliver."""
+    return next((s.edge for s in service.smarthosts if s.provider == model.EDGE), "") if service.present else ""
+
+
+def relayed(service: model.Service) -> Tuple[str, ...]:
+    """Domains in whose names a service sends through its edge, in From and in the envelope, sorted.
+
+    The login of the checks sends through all smarthosts, in the name of the first sender's domain.
+    """
+    if not edge_of(service):
+        return ()
+    first = next((a for s in service.senders for a in s.addresses), "")
+    everybody = (*service.senders, model.Application(PROBE, (f"{PROBE}@{first.rpartition('@')[2]}",)))
+    found: Set[str] = set()
+    for application in everybody:
+        if any(s.provider == model.EDGE for s in service.chosen(application)):
+            path = return_path(service, application)
+            found |= {*service.domains_of(application), *([path.rpartition("@")[2]] if path else [])}
+    return tuple(sorted(found))
+
+
+def relays_of(intent: model.Intent, domain: model.Domain) -> Tuple[str, ...]:
+    """The edges through which services send in a domain's name, sorted."""
+    return tuple(sorted({edge_of(s) for s in intent.services if domain.name in relayed(s)}))
 
 
 def envelope_senders(service: model.Service, application: model.Application) -> Tuple[str, ...]:

@@ -577,8 +577,6 @@ OPERATOR = Mapped(
 #: Messages an application may send, and how large they may be, where nothing is said.
 RATE_DEFAULT = model.Rate(500, 3600)
 SIZE_DEFAULT = 10 * 1024**2
-#: Our own edges as a smarthost, beside the providers.
-EDGE = "edge"
 TOKEN_DURATION, TOKEN_ROTATION, TOKEN_OVERLAP = 365 * DAY, 180 * DAY, 7 * DAY
 #: Becomes a part of host names, of selectors and of user names.
 WORD = r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
@@ -691,18 +689,20 @@ def smarthost(profiles: Sequence[Profile]) -> Mapped:
     known = tuple(p.id for p in profiles if p.sends and p.submission)
     elsewhere = [p.id for p in profiles if p.id not in known]
     return ByProvider(
-        words={EDGE: (("edge",), ()), **dict.fromkeys(known, (("secret",), ("username", "inputs", "port")))},
+        words={model.EDGE: ((), ("edge",)), **dict.fromkeys(known, (("secret",), ("username", "inputs", "port")))},
         name="a smarthost",
         shorthand="provider",
         build=model.Smarthost,
         fallback=model.Smarthost(""),
         keys={
-            "provider": Key(SmarthostProvider((*known, EDGE), elsewhere), required=True, doc="who takes our mail"),
+            "provider": Key(
+                SmarthostProvider((*known, model.EDGE), elsewhere), required=True, doc="who takes our mail"
+            ),
             "username": Key(Text(), default="", doc="of the login there; some providers have one for everybody"),
             "secret": Key(Secret(), default="", doc="password of the login there"),
             "inputs": Key(Named(Text()), default=(), doc="what the provider gave you, such as its DKIM key"),
             "port": Key(Number(low=1, high=65535), default=0, doc="another of the provider's ports"),
-            "edge": Key(HOST_NAME, default="", doc="edge: which one"),
+            "edge": Key(HOST_NAME, default="", doc="edge: which one; the only one of group mail_edge by default"),
         },
     )
 

@@ -13,6 +13,7 @@ from typing import Dict, List, Sequence, Tuple, Union
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of, taker_of
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.submission import edge_of, relayed, relays_of
 from ansible_collections.mailstead.stack.plugins.module_utils.plan import hosted, records, routing, submission
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.decisions import (
     explain,
@@ -46,6 +47,8 @@ NETWORK = {
     "tunnel_address": "172.29.25.10",
     "server_address": "172.29.25.12",
 }
+#: The same for services through which applications send; their connector and their tunnel to an edge are two clients.
+SERVICE_NETWORK = {**NETWORK, "relay_address": "172.29.25.11"}
 TUNNEL_PORT = 7000
 RELAY_PORT = 2525
 #: Seconds; a year is the largest value senders need to honour and the usual choice is a week (RFC 8461 §3.2).
@@ -73,13 +76,14 @@ def build_plan(intent: intent_model.Intent) -> MailPlan:
     ]
     domains = tuple(sorted(found, key=lambda d: d.name))
     homes = tuple(_home(intent, host, domains) for host in sorted({d.home for d in domains}))
-    edges = tuple(_edge(intent, host, domains) for host in sorted({e for d in domains for e in (*d.edges, d.egress)}))
+    used = {e for d in domains for e in (*d.edges, d.egress)} | {e for e in map(edge_of, intent.services) if e}
+    edges = tuple(_edge(intent, host, domains) for host in sorted(used))
     ptr = tuple(p for e in edges for p in _ptr(intent, e))
     routed = tuple(sorted((routing.routing_plan(intent, d) for d in intent.domains if d.routed), key=lambda d: d.name))
     at_providers = [hosted.hosted_plan(intent, d) for d in intent.domains if d.hosted]
     mailboxes = tuple(sorted(at_providers, key=lambda d: d.name))
     services = tuple(
-        submission.submission_plan(intent, s, NETWORK, RELAY_PORT)
+        submission.submission_plan(intent, s, SERVICE_NETWORK, RELAY_PORT)
         for s in sorted(intent.services, key=lambda s: s.name)
     )
     zones = _zones(intent, domains, homes, edges, (*routed, *mailboxes), services)
@@ -235,17 +239,21 @@ def _edge(intent: intent_model.Intent, host: str, domains: Sequence[DomainPlan])
     mail_host = _mail_host(intent, host)
     zone = submission.zone_of(intent, mail_host.name)
     label = re.sub(r"[^a-z0-9-]+", "-", host.lower()).strip("-")
+    homes = _ordered(d.home for d in domains if host in (*d.edges, d.egress))
+    # Where no home is behind it, mail only leaves: nothing is opened to everybody.
+    ports = [CHALLENGE_PORT, *(li.port for li in LISTENERS if li.public)] if homes else []
+    own = [d.name for d in domains if d.egress == host]
     return EdgePlan(
         host=host,
         mail_name=mail_host.name,
         relay_name=f"relay-{label}.{zone}",
         ipv4=mail_host.ipv4,
         ipv6=mail_host.ipv6,
-        homes=_ordered(d.home for d in domains if host in (*d.edges, d.egress)),
+        homes=homes,
         bind_port=TUNNEL_PORT,
-        ports=tuple(sorted([CHALLENGE_PORT, *(li.port for li in LISTENERS if li.public)])),
+        ports=tuple(sorted(ports)),
         relay_port=RELAY_PORT,
-        sender_domains=tuple(d.name for d in domains if d.egress == host),
+        sender_domains=_ordered([*own, *(name for s in intent.services if edge_of(s) == host for name in relayed(s))]),
     )
 
 
@@ -267,7 +275,7 @@ def _zones(
         home = next((h for h in homes if edge.host in h.edges), None)
         zone, dane = submission.zone_of(intent, edge.mail_name), any(d.dane for d in domains)
         found = records.of_edge(edge, zone, home, dane)
-        if any(d.egress == edge.host and not d.takes_mail for d in domains):
+        if set(edge.sender_domains) - {d.name for d in domains if d.takes_mail}:
             found.append(records.forwarded_bounces(edge, zone))
         wanted.setdefault(zone, []).extend(found)
     for domain in domains:
@@ -276,14 +284,17 @@ def _zones(
         if domain.takes_mail:
             # Mail programs are led to our own server, whoever else sends.
             more = routing.provider_records(declared, senders_of(intent, declared), lead=False)
-            of_it = [*records.of_domain(domain, egress, routing.spf(intent, declared, egress)), *more]
+            composed = routing.spf(intent, declared, (egress, *_relays(intent, declared, edges)))
+            of_it = [*records.of_domain(domain, egress, composed), *more]
         else:
             leads = any(p.profile.client_names for p in taker_of(intent, declared))
             of_it = records.of_submission(domain, egress, lead=not leads)
         wanted.setdefault(domain.zone, []).extend(of_it)
     for one in elsewhere:
         own = next((d for d in domains if d.name == one.name), None)
-        through = next((e for e in edges if own and e.host == own.egress), None)
+        declared = next(d for d in intent.domains if d.name == one.name)
+        through = [e for e in edges if own and e.host == own.egress]
+        through += [e for e in _relays(intent, declared, edges) if e not in through]
         of = (
             hosted.of_hosted(intent, one, through)
             if isinstance(one, HostedPlan)
@@ -294,6 +305,12 @@ def _zones(
         for record in submission.of_service(intent, service):
             wanted.setdefault(record.zone, []).append(record)
     return tuple(_zone(intent.dns_of(zone), zone, found) for zone, found in sorted(wanted.items()))
+
+
+def _relays(intent: intent_model.Intent, domain: intent_model.Domain, edges: Sequence[EdgePlan]) -> List[EdgePlan]:
+    """The edges through which services send in a domain's name."""
+    hosts = relays_of(intent, domain)
+    return [e for e in edges if e.host in hosts]
 
 
 def _zone(host: intent_model.Dns, zone: str, found: Sequence[Record]) -> ZonePlan:

@@ -92,12 +92,10 @@ def explain(
     for edge in edges:
         why = "Postfix must not greet with the server's own name, or mail to our domains would look like a loop"
         out.append(Decision(edge.host, "relay_name", edge.relay_name, "derived", why))
-        ports = ", ".join(str(p) for p in edge.ports)
-        out.append(
-            Decision(
-                edge.host, "ports", ports, "derived", "the server's public listeners, and 80 for the ACME challenge"
-            )
-        )
+        ports = ", ".join(str(p) for p in edge.ports) or "none"
+        why = "the server's public listeners, and 80 for the ACME challenge"
+        why = why if edge.ports else "no home is behind it: mail only leaves there"
+        out.append(Decision(edge.host, "ports", ports, "derived", why))
         if not edge.ipv6:
             out.append(
                 Decision(
@@ -200,6 +198,11 @@ def explain_services(intent: intent_model.Intent, services: Sequence[SubmissionP
             path = application.return_path or "the address it sends as"
             said(application.return_path, "bounces", path, "nothing else is said", name)
         for smarthost in plan.smarthosts:
+            if smarthost.edge:
+                why = "mail leaves from its own address, which has the reverse record; the tunnel to it is mutual TLS"
+                where = f"{smarthost.edge}, by the tunnel's end at {smarthost.host}:{smarthost.port}"
+                out.append(Decision(plan.name, f"smarthosts.{smarthost.provider}", where, "derived", why))
+                continue
             entry = next(s for s in declared.smarthosts if s.provider == smarthost.provider)
             where = f"{smarthost.host}:{smarthost.port}, TLS {'from the start' if smarthost.tls == 'implicit' else 'by STARTTLS'}"
             why = "TLS from the start where the provider offers it (RFC 8314)"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import List, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
@@ -51,10 +51,10 @@ def profile_of(intent: intent_model.Intent, domain: intent_model.Domain) -> Prof
     return profile
 
 
-def of_hosted(intent: intent_model.Intent, plan: HostedPlan, egress: Optional[EdgePlan] = None) -> Tuple[Record, ...]:
+def of_hosted(intent: intent_model.Intent, plan: HostedPlan, through: Sequence[EdgePlan] = ()) -> Tuple[Record, ...]:
     """The records of a hosted domain: exchangers, keys, verification, web mail, SPF, DMARC, TLS-RPT.
 
-    egress: the edge from which our own server sends for it.
+    through: the edges from which our own servers send for it.
     """
     if plan.state != "present":
         return ()
@@ -64,7 +64,7 @@ def of_hosted(intent: intent_model.Intent, plan: HostedPlan, egress: Optional[Ed
     out: List[Record] = [Record(plan.zone, plan.name, "MX", mx, TTL, "delivery", "mx", why) for mx in plan.mx]
     # Its keys and names are the mailboxes' too: they are published whoever sends.
     out += routing.provider_records(domain, parties_of(intent, domain))
-    composed = routing.spf(intent, domain, egress)
+    composed = routing.spf(intent, domain, through)
     out.append(Record(plan.zone, plan.name, "TXT", composed.text, TTL, "policy", "spf", routing.spf_why(composed)))
     why = f"policy {plan.dmarc.policy}: senders are {', '.join(s.title for s in plan.senders) or 'none'} (RFC 9989)"
     out += records.reports(plan.zone, plan.name, plan.dmarc, plan.tls_rpt, why)

@@ -282,7 +282,8 @@ class HomePlan:
 class SmarthostPlan:
     """A server that takes our mail and delivers it. id: its name among those of one service, such as ``1-smtp2go``.
 
-    provider: a profile's id, or ``edge`` for one of our own edges (then host is the tunnel client's address). tls: implicit,
+    provider: a profile's id, or ``edge`` for one of our own edges (then edge is its inventory host, and host the address at which
+    our end of the tunnel takes mail for it). tls: implicit,
     starttls, or none within our own tunnel. username: empty without a login, ``{secret}`` where the password is the user name
     too. secret: reference. max_size: bytes a message may
     have there; messages_per_day: its quota; both 0 when unknown. hint: what the password is, in words.
@@ -380,7 +381,8 @@ class SubmissionPlan:
     through a tunnel. lan_address: address that is published for that name, or empty. login_domain: what the user names of
     applications end in; no mail goes there. domains: those it signs and sends for. webhook: URL that is told of failed
     deliveries, webhook_secret the reference to the key that signs such calls. probe: the login that checks use; it may send as
-    probe_sender only. The network is that of :class:`HomePlan`; tunnel_address is that of the tunnel's connector.
+    probe_sender only. The network is that of :class:`HomePlan`; tunnel_address is that of the tunnel's connector, relay_address
+    that of the tunnel to an edge of ours, where one is among the smarthosts.
     """
 
     name: str
@@ -409,6 +411,12 @@ class SubmissionPlan:
     acme_email: str
     probe: Optional[ApplicationPlan] = None
     probe_sender: str = ""
+    relay_address: str = ""
+
+    @property
+    def edge(self) -> str:
+        """The edge of ours among the smarthosts; empty where providers alone deliver."""
+        return next((s.edge for s in self.smarthosts if s.edge), "")
 
 
 @dataclass(frozen=True)

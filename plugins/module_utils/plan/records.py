@@ -134,7 +134,7 @@ def of_domain(domain: DomainPlan, egress: EdgePlan, composed: Composed) -> List[
         return Record(domain.zone, f"{label}.{name}" if label else name, kind, content, ttl, phase, role, reason)
 
     out = [_dkim(domain, algorithm) for algorithm in domain.dkim.algorithms]
-    alone = all(share.lookups == 0 for share in composed.shares)
+    alone = all(share.lookups == 0 and share.who == (egress.host,) for share in composed.shares)
     why = f"mail leaves from {egress.host} {'alone' if alone else 'and others'}"
     out.append(record("", "TXT", composed.text, "policy", "spf", why))
     why = f"policy {domain.dmarc.policy} for mail that is not ours (RFC 9989)"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model as intent_model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.parties import senders_of, taker_of, values_of
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.routing import destinations_of, leaving_patterns
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.submission import relays_of
 from ansible_collections.mailstead.stack.plugins.module_utils.plan import records
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
     Deferred,
@@ -118,8 +119,16 @@ def _keeps(domain: intent_model.Domain, service: Profile) -> Tuple[Record, ...]:
 def sender_plans(intent: intent_model.Intent, domain: intent_model.Domain) -> Tuple[SenderPlan, ...]:
     """Those with a profile, and our own server before them."""
     others = tuple(sender_plan(domain, sender, profile) for sender, profile in intent.sender_profiles(domain))
-    own = domain.submission and domain.state == "present"
-    return (own_sender(intent, domain), *others) if own else others
+    if domain.state != "present":
+        return others
+    own = (own_sender(intent, domain),) if domain.submission else ()
+    return (*own, *(edge_sender(edge) for edge in relays_of(intent, domain)), *others)
+
+
+def edge_sender(edge: str) -> SenderPlan:
+    """One of our own edges, through which a service sends what applications hand in."""
+    why = "the service signs with the domain's own keys, and the edge's address stands in the domain's SPF record"
+    return SenderPlan(intent_model.EDGE, f"your own edge {edge}", "", (), POLICIES[-1], why, True)
 
 
 def own_sender(intent: intent_model.Intent, domain: intent_model.Domain) -> SenderPlan:
@@ -175,23 +184,25 @@ def policy_why(intent: intent_model.Intent, domain: intent_model.Domain) -> str:
         reasons = "; ".join(f"{p.title}: {p.dmarc.reason}" for p in limits)
         others = ", ".join((*aligned_alternatives(intent.profiles), intent_model.OWN))
         return f"{reasons}. For reject, send through an aligned provider ({others}), also as the send-as server"
-    if not domain.senders:
+    senders = (*(s.provider for s in domain.senders), *relays_of(intent, domain))
+    if not senders:
         return f"no sender is declared, so nobody may send as {domain.name}"
-    return f"all declared senders are aligned: {', '.join(s.provider for s in domain.senders)}"
+    return f"all declared senders are aligned: {', '.join(senders)}"
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
 
 
-def spf(intent: intent_model.Intent, domain: intent_model.Domain, egress: Optional[EdgePlan] = None) -> Composed:
+def spf(intent: intent_model.Intent, domain: intent_model.Domain, through: Sequence[EdgePlan] = ()) -> Composed:
     """The one record of everybody who sends in the domain's name, and of a service that forwards its mail.
 
-    egress: the edge from which our own server sends.
+    through: the edges from which our own servers send.
     """
-    own = records.spf_addresses(egress) if egress else []
+    own = list(dict.fromkeys(term for edge in through for term in records.spf_addresses(edge)))
+    whose = " and ".join(dict.fromkeys(edge.host for edge in through)) or mixing.OURSELVES
     # What it forwards bears an envelope sender of the domain.
     forwarding = tuple(p for p in taker_of(intent, domain) if "forwarder" in p.profile.roles)
-    return mixing.spf(own, (*forwarding, *senders_of(intent, domain)), own=egress.host if egress else mixing.OURSELVES)
+    return mixing.spf(own, (*forwarding, *senders_of(intent, domain)), own=whose)
 
 
 def spf_why(composed: Composed) -> str:
@@ -234,16 +245,16 @@ def _filled(
     return [Record(domain.zone, full.lower(), kind, value, TTL, phase, role, why)]
 
 
-def of_routing(intent: intent_model.Intent, plan: RoutingPlan, egress: Optional[EdgePlan] = None) -> List[Record]:
+def of_routing(intent: intent_model.Intent, plan: RoutingPlan, through: Sequence[EdgePlan] = ()) -> List[Record]:
     """The records of a routed domain that are ours to keep: SPF, DMARC, TLS-RPT, the senders' keys, MTA-STS when asked.
 
-    egress: the edge from which our own server sends for it.
+    through: the edges from which our own servers send for it.
     """
     domain = next(d for d in intent.domains if d.name == plan.name)
     if plan.state != "present":
         return []
     service = _service(intent, domain)
-    composed = spf(intent, domain, egress)
+    composed = spf(intent, domain, through)
     out = [Record(plan.zone, plan.name, "TXT", composed.text, TTL, "policy", "spf", spf_why(composed))]
     out += provider_records(domain, senders_of(intent, domain))
     why = f"policy {plan.dmarc.policy}: senders are {', '.join(s.title for s in plan.senders) or 'none'} (RFC 9989)"

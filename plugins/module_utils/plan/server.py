@@ -18,7 +18,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import 
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.server_parts import Objects, ServerOptions
 
 RELAY = "edge"
-RELAY_TLS = "edge-tunnel"
 FROM_BINDING = "from-binding"
 ELSEWHERE = "taken-elsewhere"
 
@@ -93,32 +92,8 @@ def _outbound(home: HomePlan, elsewhere: Sequence[str]) -> Objects:
     relay = home.tunnel_address
     away = [{"if": parts.within("rcpt_domain", elsewhere), "then": f"'{RELAY}'"}] if elsewhere else []
     return [
-        {
-            "type": "MtaRoute",
-            "match": {"name": RELAY},
-            "properties": {
-                "@type": "Relay",
-                # The tunnel client's own address: the server refuses to relay to a loopback address.
-                "address": relay,
-                "port": home.relay_port,
-                "protocol": "smtp",
-                "implicitTls": False,
-                "allowInvalidCerts": False,
-                "description": "mailstead: through the tunnel to the edge's relay",
-            },
-        },
-        {
-            "type": "MtaTlsStrategy",
-            "match": {"name": RELAY_TLS},
-            "properties": {
-                # The tunnel is mutual TLS; Postfix on the other end listens on its loopback only.
-                "startTls": "disable",
-                "dane": "disable",
-                "mtaSts": "disable",
-                "allowInvalidCerts": False,
-                "description": "mailstead: no TLS within the tunnel",
-            },
-        },
+        parts.tunnel_route(RELAY, relay, home.relay_port),
+        parts.tunnel_tls(),
         {
             "type": "MtaOutboundStrategy",
             "properties": {
@@ -128,7 +103,7 @@ def _outbound(home: HomePlan, elsewhere: Sequence[str]) -> Objects:
                 },
                 "tls": {
                     "match": [
-                        {"if": f"mx == '{relay}'", "then": f"'{RELAY_TLS}'"},
+                        {"if": f"mx == '{relay}'", "then": f"'{parts.TUNNEL_TLS}'"},
                         {"if": "retry_num > 0 && last_error == 'tls'", "then": "'invalid-tls'"},
                     ],
                     "else": "'default'",

@@ -169,6 +169,44 @@ def signature(fact: Mapping[str, Any], options: ServerOptions) -> Dict[str, Any]
     }
 
 
+# -- through the tunnel ----------------------------------------------------------------------------------------
+
+#: How mail is handed to the tunnel.
+TUNNEL_TLS = "edge-tunnel"
+
+
+def tunnel_route(name: str, address: str, port: int) -> Dict[str, Any]:
+    """The way to an edge's relay. address: our own end of the tunnel; the server refuses to relay to a loopback address."""
+    return {
+        "type": "MtaRoute",
+        "match": {"name": name},
+        "properties": {
+            "@type": "Relay",
+            "address": address,
+            "port": port,
+            "protocol": "smtp",
+            "implicitTls": False,
+            "allowInvalidCerts": False,
+            "description": "mailstead: through the tunnel to the edge's relay",
+        },
+    }
+
+
+def tunnel_tls() -> Dict[str, Any]:
+    return {
+        "type": "MtaTlsStrategy",
+        "match": {"name": TUNNEL_TLS},
+        "properties": {
+            # The tunnel is mutual TLS; Postfix on the other end listens on its loopback only.
+            "startTls": "disable",
+            "dane": "disable",
+            "mtaSts": "disable",
+            "allowInvalidCerts": False,
+            "description": "mailstead: no TLS within the tunnel",
+        },
+    }
+
+
 # -- the host --------------------------------------------------------------------------------------------------
 
 

@@ -42,7 +42,8 @@ def show_plan(plan: MailPlan, explain: bool = False) -> str:
         lines += ([""] if lines and lines[-1] else []) + _service(plan, service) + [""] * bool(plan.edges)
     for edge in plan.edges:
         lines.append(f"Edge {edge.host}: {edge.mail_name} at {edge.ipv4}{' and ' + edge.ipv6 if edge.ipv6 else ''}")
-        lines.append(f"  opens {', '.join(str(p) for p in edge.ports)} to everybody, {edge.bind_port} to the tunnel")
+        opened = f"{', '.join(str(p) for p in edge.ports)} to everybody, " if edge.ports else ""
+        lines.append(f"  opens {opened}{edge.bind_port} to the tunnel")
         lines.append(f"  sends for {', '.join(edge.sender_domains) or 'nobody'}")
     for home in plan.homes:
         lines.append(f"Home {home.host}: mail server {home.server_name} on a network of its own ({home.subnet})")

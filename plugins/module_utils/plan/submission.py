@@ -39,6 +39,8 @@ CLIENT_PORT = 2525
 CHALLENGE = "dns-01"
 #: Bytes that a message grows by before it is handed on: signatures, a date, an id.
 ADDED = 8192
+#: Bytes of the largest message that an edge's relay takes (message_size_limit of role edge_relay).
+EDGE_SIZE = 104857600
 #: What a tunnel answers to a request for any other name.
 NOT_FOUND = "http_status:404"
 
@@ -51,7 +53,9 @@ def submission_plan(
     network: the addresses of the container network, as :class:`SubmissionPlan` names them.
     """
     smarthosts = tuple(
-        _smarthost(intent, number, one) for number, one in enumerate(service.smarthosts, start=1) if service.present
+        _edge(number, one, network["relay_address"], relay_port) if one.edge else _smarthost(intent, number, one)
+        for number, one in enumerate(service.smarthosts, start=1)
+        if service.present
     )
     applications = tuple(_application(service, one, smarthosts) for one in service.senders)
     domains = service.domains
@@ -154,6 +158,22 @@ def _smarthost(intent: intent_model.Intent, number: int, smarthost: intent_model
         max_size=profile.limit("message_bytes"),
         messages_per_day=profile.limit("messages_per_day"),
         hint=profile.submission.password,
+    )
+
+
+def _edge(number: int, smarthost: intent_model.Smarthost, address: str, port: int) -> SmarthostPlan:
+    """One of our own edges: no login and no TLS of its own, as nobody but our end of the tunnel gets there."""
+    return SmarthostPlan(
+        id=f"{number}-{smarthost.provider}",
+        provider=smarthost.provider,
+        title=f"your own edge {smarthost.edge}",
+        host=address,
+        port=port,
+        tls="none",
+        username="",
+        secret="",
+        edge=smarthost.edge,
+        max_size=EDGE_SIZE,
     )
 
 

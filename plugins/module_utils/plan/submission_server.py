@@ -15,6 +15,7 @@ Pure. What every server of ours has is in :mod:`~.server_parts`. What is peculia
 - After the first try a message has tried its first smarthost; the n-th try takes the n-th, and begins again after the last.
   The first waits are short, so that a message does not lie for minutes because one of several smarthosts is down. What a
   smarthost refuses for good comes back: another would refuse it as well, or worse, accept it.
+- An edge of ours is a smarthost that is reached through our own tunnel, which is mutual TLS: no login, and no TLS within it.
 - Its reports on messages that came back bear the domain's own name and signature: as ``mailer-daemon`` of the server's they
   would fail DMARC at the domain's mailboxes.
 """
@@ -306,6 +307,7 @@ def _throttles(plan: SubmissionPlan) -> Objects:
 def _smarthosts(plan: SubmissionPlan) -> Objects:
     return [
         *(_route(smarthost) for smarthost in plan.smarthosts),
+        *([parts.tunnel_tls()] if plan.edge else []),
         {
             "type": "MtaTlsStrategy",
             "match": {"name": TLS},
@@ -322,6 +324,8 @@ def _smarthosts(plan: SubmissionPlan) -> Objects:
 
 
 def _route(smarthost: SmarthostPlan) -> Dict[str, Any]:
+    if smarthost.edge:
+        return parts.tunnel_route(smarthost.id, smarthost.host, smarthost.port)
     properties: Dict[str, Any] = {
         "@type": "Relay",
         "address": smarthost.host,
@@ -396,6 +400,7 @@ def route(plan: SubmissionPlan) -> Dict[str, Any]:
 
 
 def _delivery(plan: SubmissionPlan) -> Objects:
+    tunnels = [s.host for s in plan.smarthosts if s.edge]
     return [
         {"type": "MtaVirtualQueue", "match": {"name": QUEUE}, "properties": {"threadsPerNode": DELIVERIES}},
         {
@@ -414,7 +419,10 @@ def _delivery(plan: SubmissionPlan) -> Objects:
                 "route": route(plan),
                 "schedule": _always(f"'{SCHEDULE}'"),
                 # The server's own falls back to certificates that are not valid.
-                "tls": _always(f"'{TLS}'"),
+                "tls": {
+                    "match": [{"if": f"mx == '{address}'", "then": f"'{parts.TUNNEL_TLS}'"} for address in tunnels],
+                    "else": f"'{TLS}'",
+                },
             },
         },
     ]

@@ -1,7 +1,7 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan → configuration of the three frp processes (frp 0.71, pkg/config/v1). frp reads JSON, so no TOML is written.
+"""Plan → configuration of the frp processes (frp 0.71, pkg/config/v1). frp reads JSON, so no TOML is written.
 
 Left out on purpose: heartbeat keys (with multiplexing they make the server kill a healthy client), health checks on
 proxies that speak PROXY protocol (the probe sends no header), and the old stream cipher under TLS (useEncryption).
@@ -13,7 +13,12 @@ from typing import Any, Dict, List
 
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import CHALLENGE_PORT
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import EdgePlan, HomePlan, MailPlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import (
+    EdgePlan,
+    HomePlan,
+    MailPlan,
+    SubmissionPlan,
+)
 
 #: Seconds between keep-alives of the multiplexed connection: a dead line is noticed after about twice that.
 KEEPALIVE = 10
@@ -26,11 +31,13 @@ RELAY_CHANNEL = "relay"
 def server_config(plan: MailPlan, host: str, directory: str) -> Dict[str, Any]:
     """frps of an edge. directory holds token, ca.crt, server.crt and server.key."""
     edge = _edge(plan, host)
+    # An empty list would allow every port. Its own is taken, so that nobody can open it.
+    ports = edge.ports or (edge.bind_port,)
     return {
         "bindAddr": "0.0.0.0",  # noqa: S104 - a public tunnel server
         "bindPort": edge.bind_port,
-        "allowPorts": [{"single": port} for port in edge.ports],
-        "maxPortsPerClient": len(edge.ports),
+        "allowPorts": [{"single": port} for port in ports],
+        "maxPortsPerClient": len(ports),
         "userConnTimeout": 10,
         # Only holders of our certificates can see these, and they name the conflict.
         "detailedErrorsToClient": True,
@@ -85,25 +92,46 @@ def home_config(plan: MailPlan, host: str, edge_host: str, directory: str, secre
             directory,
         ),
         "proxies": proxies,
-        "visitors": [
-            {
-                "name": RELAY_CHANNEL,
-                "type": "stcp",
-                "serverName": RELAY_CHANNEL,
-                # Without it: "user [home] not allowed".
-                "serverUser": edge.host,
-                "secretKey": secret,
-                # The server refuses a relay on a loopback address.
-                "bindAddr": home.tunnel_address,
-                "bindPort": home.relay_port,
-            }
-        ],
+        "visitors": [_visitor(edge, home.tunnel_address, home.relay_port, secret)],
+    }
+
+
+def service_config(plan: MailPlan, host: str, directory: str, secret: str) -> Dict[str, Any]:
+    """frpc on the host of a service for applications: the visitor through which mail goes out, and no way in.
+
+    secret is the shared key of the outbound channel.
+    """
+    service = _service(plan, host)
+    edge = _edge(plan, service.edge)
+    return {
+        **_client(service_user(service), edge.ipv4, edge, directory),
+        "visitors": [_visitor(edge, service.relay_address, service.relay_port, secret)],
+    }
+
+
+def service_user(service: SubmissionPlan) -> str:
+    """What the tunnel's server knows a service by. Not its host's name: that may be ``home``, as the only home is called."""
+    return f"service-{service.name}"
+
+
+def _visitor(edge: EdgePlan, address: str, port: int, secret: str) -> Dict[str, Any]:
+    return {
+        "name": RELAY_CHANNEL,
+        "type": "stcp",
+        "serverName": RELAY_CHANNEL,
+        # Without it: "user [home] not allowed".
+        "serverUser": edge.host,
+        "secretKey": secret,
+        # The mail server refuses a relay on a loopback address.
+        "bindAddr": address,
+        "bindPort": port,
     }
 
 
 def edge_config(plan: MailPlan, host: str, directory: str, secret: str) -> Dict[str, Any]:
-    """frpc on an edge: offers the edge's own mail relay to the homes and to nobody else."""
+    """frpc on an edge: offers the edge's own mail relay to homes and services that send through it, and to nobody else."""
     edge = _edge(plan, host)
+    homes = ["home"] if len(plan.homes) == 1 and edge.homes else list(edge.homes)
     return {
         **_client(edge.host, "127.0.0.1", edge, directory),
         "proxies": [
@@ -113,7 +141,7 @@ def edge_config(plan: MailPlan, host: str, directory: str, secret: str) -> Dict[
                 "localIP": "127.0.0.1",
                 "localPort": edge.relay_port,
                 "secretKey": secret,
-                "allowUsers": ["home"] if len(plan.homes) == 1 else list(edge.homes),
+                "allowUsers": homes + [service_user(s) for s in plan.submissions if s.edge == edge.host],
             }
         ],
     }
@@ -160,6 +188,14 @@ def _edge(plan: MailPlan, host: str) -> EdgePlan:
     found = next((e for e in plan.edges if e.host == host), None)
     if found is None:
         raise MailsteadError.one("MS-PLAN-003", host, "is no edge of the plan", "use it as an edge in mail_domains")
+    return found
+
+
+def _service(plan: MailPlan, host: str) -> SubmissionPlan:
+    found = next((s for s in plan.submissions if s.host == host and s.edge), None)
+    if found is None:
+        what = "runs no service of the plan that sends through an edge"
+        raise MailsteadError.one("MS-PLAN-003", host, what, "add `provider: edge` to its smarthosts")
     return found
 
 

@@ -224,7 +224,10 @@ BOTH = {"addresses": ["a@example.com", "*@ci.example.com"]}
         ("MS-INT-007", ".host", {"host": "app1"}),
         ("MS-INT-007", ".clients[0]", {"clients": ["lan-box"]}),
         ("MS-INT-007", ".clients[1]", {"clients": ["app1", "nobody"]}),
-        ("MS-INT-010", ".smarthosts[0]", {"smarthosts": [{"provider": "edge", "edge": "vps1"}]}),
+        ("MS-INT-007", ".smarthosts[0].edge", {"smarthosts": [{"provider": "edge", "edge": "vps1"}]}),
+        ("MS-INT-007", ".smarthosts[0].edge", {"smarthosts": [{"provider": "edge", "edge": "app1"}]}),
+        ("MS-INT-008", ".smarthosts[0]", {"smarthosts": [{"provider": "edge"}]}),
+        ("MS-INT-048", ".smarthosts[1]", {"smarthosts": ["edge", "edge"]}),
         ("MS-INT-023", ".lan", {"lan": "notify.example.net"}),
         (
             "MS-INT-032",
@@ -354,6 +357,52 @@ def test_cloudflare_sends_only_for_domains_that_it_can_be_set_up_for() -> None:
     hosts = {**HOSTS, **HOSTS_D}
     found = problems(SERVICE_D, domains=[DOMAIN_A, DOMAINS_D[1]], hosts=hosts)
     assert [(p.code, p.where) for p in found] == [("MS-INT-010", "mail_submission[0].smarthosts[0]")]
+
+
+def test_the_only_edge_is_the_one_that_is_meant() -> None:
+    hosts = {**HOSTS_D, "vps1": HOSTS["vps1"]}
+    assert [
+        s.edge for s in read({**SERVICE_D, "smarthosts": ["edge", SMTP2GO]}, hosts=hosts).services[0].smarthosts
+    ] == [
+        "vps1",
+        "",
+    ]
+    other = {**HOSTS["vps1"], "mail_host": {"name": "m2.example.com", "ipv4": "198.18.1.11", "ptr": "manual"}}
+    two = {**hosts, "vps2": other}
+    (problem,) = problems({**SERVICE_D, "smarthosts": ["edge"]}, hosts=two)
+    assert (problem.code, problem.where) == ("MS-INT-008", "mail_submission[0].smarthosts[0]")
+    assert "vps1, vps2" in problem.fix
+    assert (
+        submission.edge_of(
+            read({**SERVICE_D, "smarthosts": [{"provider": "edge", "edge": "vps2"}]}, hosts=two).services[0]
+        )
+        == "vps2"
+    )
+
+
+def test_a_service_does_not_send_through_its_own_host() -> None:
+    both = {**HOSTS_D, "lan-box": {**HOSTS["vps1"], "groups": ["mail_home", "mail_edge"]}}
+    (problem,) = problems({**SERVICE_D, "smarthosts": ["edge"]}, hosts=both)
+    assert (problem.code, problem.where) == ("MS-INT-010", "mail_submission[0].smarthosts[0]")
+
+
+def test_an_edge_sends_for_the_domains_of_those_that_chose_it_and_of_where_their_bounces_go() -> None:
+    hosts = {**HOSTS_D, "vps1": HOSTS["vps1"]}
+    ci = {"addresses": ["*@ci.example.com"], "smarthosts": ["smtp2go"]}
+
+    def relayed(**changes: Any) -> tuple[str, ...]:
+        one = {**SERVICE_D, "smarthosts": [SMTP2GO, "edge"], **changes}
+        return submission.relayed(read(one, hosts=hosts).services[0])
+
+    assert relayed() == ("ci.example.com", "example.com")
+    assert relayed(senders={"billing": "noreply@example.com", "ci": ci}) == ("example.com",)
+    # The checks send through all smarthosts, in the name of the first.
+    assert relayed(senders={"ci": ci}) == ("ci.example.com",)
+    assert relayed(senders={"ci": "a@ci.example.com"}, bounces="postmaster@example.com") == (
+        "ci.example.com",
+        "example.com",
+    )
+    assert relayed(smarthosts=[SMTP2GO]) == () == relayed(state="absent")
 
 
 def test_a_tunnel_needs_a_zone_at_cloudflare() -> None:

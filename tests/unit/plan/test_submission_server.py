@@ -45,7 +45,7 @@ from hypothesis import strategies as st
 
 from lab.standin.server import expressions, sieve
 from lab.standin.server.expression_functions import to_bool
-from tests.unit.examples import plan_d
+from tests.unit.examples import HOSTS, HOSTS_D, SERVICE_D, plan_d
 from tests.unit.plan.test_server import PARSED, check_object
 from tests.unit.stalwart.server import RECOVERY, SCHEMA, Server
 
@@ -121,6 +121,7 @@ VARIANTS = [
     plan_d().submissions[0],
     plan_d(smarthosts=[{"provider": "postmark", "secret": "{{ s }}"}], bounces="postmaster@example.com", senders={
         "a": "noreply@example.com"}).submissions[0],
+    plan_d(hosts={**HOSTS_D, "vps1": HOSTS["vps1"]}, smarthosts=["edge", SERVICE_D["smarthosts"][1]]).submissions[0],
 ]  # fmt: skip
 
 

@@ -119,6 +119,12 @@ def test_a_service_is_there_before_its_tunnel_and_the_connector_comes_after_acce
     ]
     service = [task["name"] for task in plays("playbooks/tasks/submission_service.yml")]
     assert service.index("Keep the certificate") < service.index("Run the mail server")
+    # What it hands mail to is there when it starts to send.
+    assert service.index("Open the way to the edge among the smarthosts") < service.index("Run the mail server")
+    # And goes when nothing is handed to it any more.
+    assert service.index("Run the mail server") < service.index(
+        "Remove the way to an edge that is no smarthost any more"
+    )
     assert service[-1] == "Have the tunnel's rules read by the program that will follow them"
 
 
@@ -166,5 +172,15 @@ def test_no_task_shows_what_a_tunnel_is_made_with(path: Path) -> None:
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
     tasks = unfold([task for play in read for task in play.get("tasks", [])] if "hosts" in read[0] else read)
     for task in tasks:
-        if {"mailstead.stack.mail_secrets", "mailstead.stack.cloudflare_tunnel"} & set(task):
+        secret = ("mail_secrets", "cloudflare_tunnel", "tunnel_pki")
+        if {f"mailstead.stack.{name}" for name in secret} & set(task):
             assert task.get("no_log") is True, task["name"]
+
+
+def test_every_end_of_a_tunnel_gets_its_certificate_whichever_playbook_runs() -> None:
+    """One that is made on the way would be another for those who ran before."""
+    asked = []
+    for path in sorted((ROOT / "playbooks").rglob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        asked += [line.strip() for line in text.splitlines() if line.strip().startswith("homes:")]
+    assert len(asked) == 4 and set(asked) == {'homes: "{{ mailstead.plan | mailstead.stack.tunnel_clients }}"'}

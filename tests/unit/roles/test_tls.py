@@ -39,4 +39,5 @@ def test_a_host_that_needs_no_certificate_keeps_no_credentials_for_one() -> None
     assert PurePosixPath(command["removes"]).stem == command["argv"][-1]
     assert {path: f["state"] for path, f in files(remove).items()} == {"/etc/mailstead/tls-dns": "absent"}
     gone = yaml.safe_load((role_docs.ROLES.parent / "playbooks/tasks/submission_gone.yml").read_text(encoding="utf-8"))
-    assert [t["ansible.builtin.include_role"]["name"].rpartition(".")[2] for t in gone] == ["tunnel", "stalwart", "tls"]
+    roles = [t["ansible.builtin.include_role"]["name"].rpartition(".")[2] for t in gone]
+    assert roles == ["tunnel", "stalwart", "frp_client", "tls"]

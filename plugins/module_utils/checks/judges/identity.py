@@ -12,7 +12,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding imp
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.case import Case
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.observation import Observation
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import addresses_of
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import EdgePlan
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import EdgePlan, SubmissionPlan
 
 
 def judge(case: Case) -> Iterator[Finding]:
@@ -39,7 +39,23 @@ def seen_hop(case: Case, edge: EdgePlan) -> Optional[headers.Hop]:
                 # The first line that was not written by ourselves, read from the receiver's end.
                 if hop.address and hop.by not in inside and not addresses.is_private(hop.address):
                     return hop
-    return None
+    return next(
+        (hop for s in case.view.submissions if s.edge == edge.host for hop in _hops_of_service(case, s, edge)), None
+    )
+
+
+def _hops_of_service(case: Case, service: SubmissionPlan, edge: EdgePlan) -> Iterator[headers.Hop]:
+    """The same for what a service sends; where others deliver for it too, only what came from the edge says anything."""
+    inside = {edge.relay_name, service.server_name}
+    alone = all(s.edge for s in service.smarthosts)
+    for canary in case.view.plan.canaries:
+        seen = case.seen(ids.sender_witness(service.name, canary.address))
+        found = seen.data.get("messages", {}) if seen is not None and seen.ok else {}
+        for message in (m for m in found.values() if m):
+            hops = [h for h in headers.hops(message.get("headers", ())) if h.address and h.by not in inside]
+            first = next((h for h in hops if not addresses.is_private(h.address)), None)
+            if first and (alone or any(addresses.same(first.address, a) for a in addresses_of(edge))):
+                yield first
 
 
 def _ptr_fix(case: Case, edge: EdgePlan, address: str) -> str:
@@ -172,10 +188,14 @@ def spf_of_name(case: Case, check_id: str, name: str, address: str, more: tuple[
 
 
 def _seen(case: Case, edge: EdgePlan, hop: Optional[headers.Hop]) -> Finding:
-    needs = tuple(f"P1@{d.name}" for d in case.view.plan.domains if d.egress == edge.host)
+    domains = [d.name for d in case.view.plan.domains if d.egress == edge.host]
+    needs = tuple(f"P1@{name}" for name in domains)
     expected = " or ".join(addresses_of(edge))
     if not case.view.plan.canaries:
         return case.unknown("A7", edge.host, "nobody outside says from where our mail comes", matters=False)
+    if hop is None and not domains:
+        # That a service's mail arrives is a finding of its own; it may have left through another smarthost.
+        return case.na("A7", edge.host, "no message of a service came from there")
     if hop is None:
         return case.unknown("A7", edge.host, "no canary arrived whose receiver names the sender", requires=needs)
     right = any(addresses.same(hop.address, a) for a in addresses_of(edge))

@@ -84,6 +84,8 @@ def _delay(case: Case, edge: EdgePlan, address: str, seen: Optional[Observation]
 
 def _client_address(case: Case, edge: EdgePlan) -> Finding:
     """From the SMTP session first (a PROXY header read as SMTP shows there), then from the headers of delivered mail."""
+    if not edge.homes:
+        return case.na("C2", edge.host, "no home is behind it: nobody hands in mail there")
     needs = tuple(f"C1@{a}" for a in addresses_of(edge))
     expected = "the address the sender sent from"
     fix = (

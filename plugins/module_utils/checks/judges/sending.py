@@ -98,7 +98,11 @@ def _login(
     if seen is None or trouble is None:
         why = case.why_not(seen, ids.smarthost(service.name, smarthost.id), service.host)
         return case.unknown("S22", scope, why, expected=expected)
-    observed = f"{smarthost.host}: {trouble}" if trouble else f"{smarthost.host} takes the login"
+    does = "answers" if smarthost.edge else "takes the login"
+    observed = f"{smarthost.host}: {trouble}" if trouble else f"{smarthost.host} {does}"
+    fix = f"try the login at {smarthost.title}; write user name and secret into smarthosts; else see its status page"
+    if smarthost.edge:
+        fix = f"see the logs of mailstead-frpc on {service.host} and of mailstead-relay on {smarthost.edge}; {RUN}"
     return case.finding(
         "S22",
         scope,
@@ -106,7 +110,7 @@ def _login(
         observed + ("; another smarthost works" if trouble and works else ""),
         expected=expected,
         evidence=transcript(seen.data),
-        fix=f"try the login at {smarthost.title}; write user name and secret into smarthosts; else see its status page",
+        fix=fix,
     )
 
 
