@@ -75,7 +75,8 @@ class State:
             "sender_domain": self.envelope.sender_domain,
             "authenticated_as": self.authenticated_as,
             "rcpt": last,
-            "rcpt_domain": last.rpartition("@")[2],
+            # Of a bare <postmaster> there is none.
+            "rcpt_domain": last.rpartition("@")[2] if "@" in last else "",
             "recipients": [recipient.lower() for recipient in self.envelope.recipients],
             "priority": 0,
         }
@@ -108,7 +109,9 @@ def parse_path(argument: str, keyword: str, what: str) -> tuple[str, list[str]]:
     if quoted is not None:
         # Quotation marks are notation, not part of the address (RFC 5321 §4.1.2).
         return re.sub(r"\\(.)", r"\1", quoted[1]) + quoted[2], match[2].split()
-    if match[1] and not _ADDRESS.fullmatch(match[1]):
+    # The one recipient that needs no domain (RFC 5321 §4.1.1.3).
+    bare = keyword == "TO" and match[1].lower() == "postmaster"
+    if match[1] and not bare and not _ADDRESS.fullmatch(match[1]):
         raise ReplyError(bad)
     return match[1], match[2].split()
 

@@ -208,7 +208,8 @@ def _tunnel(intent: intent_model.Intent, service: intent_model.Service, server_a
 def _clients(intent: intent_model.Intent, service: intent_model.Service) -> Tuple[ClientPlan, ...]:
     if service.tunnel is None:
         return ()
-    tunnelled = [s for s in intent.services if s.present and s.tunnel]
+    # One that is to go keeps its place until its entry does: applications have the port of theirs in their settings.
+    tunnelled = [s for s in intent.services if s.tunnel]
     out = []
     for host in service.clients:
         mine = [s.name for s in tunnelled if host in s.clients]

@@ -52,7 +52,7 @@ MESSAGES_PER_SESSION = 1000
 FAILURES = ("delivery.double-bounce", "delivery.dsn-perm-fail")
 
 NO_MAIL_SCRIPT = """require ["reject"];
-reject "550 5.7.1 No mail goes to the logins of applications.";
+reject "550 5.7.1 No mail goes to the logins of applications, nor to an address without a domain.";
 """
 
 
@@ -239,9 +239,14 @@ def _session(plan: SubmissionPlan) -> Objects:
             "type": "MtaStageRcpt",
             "properties": {
                 "allowRelaying": _always("!is_empty(authenticated_as)"),
-                # The server would deliver to its own accounts.
+                # The server would deliver to its own accounts, and hand on a bare <postmaster> (RFC 5321 §4.5.1) as nobody.
                 "script": {
-                    "match": [{"if": f"rcpt_domain == '{plan.login_domain}'", "then": f"'{NO_MAIL}'"}],
+                    "match": [
+                        {
+                            "if": f"rcpt_domain == '{plan.login_domain}' || is_empty(rcpt_domain)",
+                            "then": f"'{NO_MAIL}'",
+                        }
+                    ],
                     "else": "false",
                 },
             },

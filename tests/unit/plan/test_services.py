@@ -129,6 +129,11 @@ def test_each_service_has_a_port_of_its_own_on_a_client() -> None:
     )
     intent = dataclasses.replace(one, services=(*one.services, second))
     assert [(s.name, s.clients[0].port) for s in build_plan(intent).submissions] == [("notify", 2525), ("second", 2526)]
+    # Nobody's settings change because another service goes.
+    going = dataclasses.replace(one.services[0], state="absent")
+    intent = dataclasses.replace(one, services=(going, second))
+    ports = {s.name: s.clients[0].port for s in build_plan(intent).submissions if s.state == "present"}
+    assert ports == {"second": 2526}
 
 
 def test_nothing_listens_where_strangers_deliver() -> None:
