@@ -152,6 +152,25 @@ def handed_over_twice(run: str) -> set[str]:
     return {subject for subject, count in subjects.items() if subject.startswith(run) and count > 1}
 
 
+#: Runs on the service's machine: the envelope ids of what waits in the mail server's queue.
+_QUEUE = """
+import json, urllib.request
+key = open("/etc/mailstead/stalwart/api-key").read().strip()
+def call(method, arguments):
+    body = {"using": ["urn:ietf:params:jmap:core", "urn:stalwart:jmap"], "methodCalls": [[method, arguments, "0"]]}
+    headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json"}
+    request = urllib.request.Request("http://127.0.0.1:8080/jmap", json.dumps(body).encode(), headers)
+    return json.load(urllib.request.urlopen(request, timeout=10))["methodResponses"][0][1]
+ids = call("x:QueuedMessage/query", {})["ids"]
+print(json.dumps([m["envId"] for m in call("x:QueuedMessage/get", {"ids": ids})["list"]]))
+"""
+
+
+def queued() -> set[str]:
+    """The envelope ids of messages in the mail server's queue."""
+    return {found for found in json.loads(on(MACHINE, "python3", "-c", _QUEUE)) if found}
+
+
 # -- applications --------------------------------------------------------------------------------------------------------
 
 
