@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools import generated  # first: it makes the collection importable
 
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import json_schema  # isort: skip
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.schema import json_schema  # isort: skip
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles  # isort: skip
 
 TARGET = generated.ROOT / "docs/intent.schema.json"

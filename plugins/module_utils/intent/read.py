@@ -14,9 +14,11 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent import (
     hosted,
     model,
     routing,
+    schema,
     senders,
     submission,
     words,
+    words_operator,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
@@ -66,13 +68,13 @@ def _once(problems: List[Problem]) -> List[Problem]:
 
 def _misspelt_variables(raw: model.RawIntent, reading: Reading) -> None:
     for name in sorted(raw.variables):
-        if name.startswith("mail_") and name not in words.VARIABLES:
+        if name.startswith("mail_") and name not in schema.VARIABLES:
             reading.note(
                 "MS-INT-006",
                 name,
                 name,
                 "no variable of mailstead has this name",
-                f"known are {', '.join(words.VARIABLES)}.{nearest(name, words.VARIABLES)} Rename it if it is yours.",
+                f"known are {', '.join(schema.VARIABLES)}.{nearest(name, schema.VARIABLES)} Rename it if it is yours.",
             )
 
 
@@ -81,8 +83,8 @@ def _operator(raw: model.RawIntent, reading: Reading) -> model.Operator:
         reading.note(
             "MS-INT-002", "mail_operator", None, "'mail_operator' is missing", "add it to group_vars/all/operator.yml"
         )
-        return words.OPERATOR.fallback  # type: ignore[no-any-return]
-    operator: model.Operator = words.OPERATOR.read(raw.mail_operator, "mail_operator", reading)
+        return words_operator.OPERATOR.fallback  # type: ignore[no-any-return]
+    operator: model.Operator = words_operator.OPERATOR.read(raw.mail_operator, "mail_operator", reading)
     if operator.email and "@" not in operator.email:
         reading.note(
             "MS-INT-003", "mail_operator.email", None, f"'{operator.email}' has no domain", "write the complete address"
@@ -115,7 +117,7 @@ def _hosts(raw: model.RawIntent, reading: Reading) -> Tuple[model.Host, ...]:
         groups = tuple(sorted(str(g) for g in entry.get("groups", ())))
         mail_host: Optional[model.MailHost] = None
         if entry.get("mail_host") is not None:
-            mail_host = words.MAIL_HOST.read(entry["mail_host"], f"hosts.{name}.mail_host", reading)
+            mail_host = words_operator.MAIL_HOST.read(entry["mail_host"], f"hosts.{name}.mail_host", reading)
         elif "mail_edge" in groups:
             reading.note(
                 "MS-INT-002", f"hosts.{name}", None, "'mail_host' is missing for a host of group mail_edge",

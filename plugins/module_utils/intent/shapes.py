@@ -284,3 +284,43 @@ class Mapped(Shape):
         if self.shorthand:
             return {"anyOf": [self.keys[self.shorthand].shape.schema(), out]}
         return out
+
+
+@dataclass
+class ByProvider(Mapped):
+    """A mapping whose words depend on its ``provider``. words: for each, those it needs, then those with a default."""
+
+    words: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = field(default_factory=dict)
+    #: What to do instead, for a provider and a word it does not take.
+    hints: Mapping[Tuple[str, str], str] = field(default_factory=dict)
+
+    def read(self, raw: Any, path: str, reading: Any) -> Any:
+        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        foreign = self._foreign(given)
+        for word, (what, fix) in foreign.items():
+            reading.note("MS-INT-032", f"{path}.{word}", given[word], what, fix)
+        # What a word of another provider holds is not looked at: it goes anyway.
+        value = super().read({k: v for k, v in raw.items() if k not in foreign} if foreign else raw, path, reading)
+        if value is self.fallback or value.provider not in self.words:
+            return value
+        for word in self.words[value.provider][0]:
+            if given.get(word) is None:
+                what = f"'{word}' is missing for provider {value.provider}"
+                reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to {self.name}")
+        return value
+
+    def _foreign(self, given: Mapping[str, Any]) -> Dict[str, Tuple[str, str]]:
+        """The words that other providers take and this one does not: (what is wrong, what to do)."""
+        provider = given.get("provider", self.keys["provider"].default)
+        if not isinstance(provider, str) or provider not in self.words:
+            return {}
+        own = [word for words in self.words[provider] for word in words]
+        takes = ", ".join(own) or "no further words"
+        found = {}
+        for word in (w for w in given if w not in own):
+            others = [p for p, words in self.words.items() if word in (*words[0], *words[1])]
+            if others:
+                fix = f"leave it out, or write `provider: {others[0]}`; {provider} takes {takes}"
+                what = f"'{word}' is a word of provider {' and '.join(others)}"
+                found[word] = (what, self.hints.get((provider, word), fix))
+        return found

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.addresses import is_private
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing, words
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import model, routing, words_services
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import complete, is_within
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import Mapped, Reading, nearest
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.written import Written, given
@@ -34,7 +34,7 @@ def read(raw: Any, profiles: Sequence[Profile], reading: Reading) -> Tuple[model
     if not isinstance(raw, (list, tuple)):
         reading.note("MS-INT-003", "mail_submission", raw, "it is no list", "list services, each with `- name: notify`")
         return ()
-    shape = Mapped(name="a service", keys=words.service_keys(profiles), build=lambda **v: v)
+    shape = Mapped(name="a service", keys=words_services.service_keys(profiles), build=lambda **v: v)
     out = []
     for position, entry in enumerate(raw):
         values = shape.read(entry, f"mail_submission[{position}]", reading)
@@ -54,7 +54,9 @@ def _service(values: Dict[str, Any], found: Tuple[str, ...], position: int) -> m
         senders=senders,
         smarthosts=tuple(s for s in values.pop("smarthosts") if s.provider),
         tunnel=values.pop("expose"),
-        limits=model.Limits(limits.per_sender or words.RATE_DEFAULT, limits.max_size or words.SIZE_DEFAULT),
+        limits=model.Limits(
+            limits.per_sender or words_services.RATE_DEFAULT, limits.max_size or words_services.SIZE_DEFAULT
+        ),
         bounces=dataclasses.replace(bounces, address=_completed(bounces.address, senders)),
         given=found,
         position=position,

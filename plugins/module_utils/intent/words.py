@@ -1,31 +1,26 @@
 # Copyright (c) mailstead contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of the inventory: one shape per mapping that users write. The JSON Schema of the intent comes from here."""
+"""The words of a mail domain: one shape per mapping that users write. Those of the operator and the hosts are in
+:mod:`words_operator`, those of services in :mod:`words_services`; :mod:`schema` makes the JSON Schema of all."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
-from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 from ansible_collections.mailstead.stack.plugins.module_utils.intent import model
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.names import (
     DomainName,
-    IPAddress,
     MailAddress,
-    PlainAddress,
     RoutedAddress,
-    SenderPattern,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes import (
-    DURATION_UNITS,
     Anything,
+    ByProvider,
     Duration,
     Flag,
-    Forever,
     Key,
     Many,
     Mapped,
@@ -37,12 +32,8 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.shapes impo
     nearest,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.providers.model import Profile
-from ansible_collections.mailstead.stack.plugins.module_utils.ptr.options import PROVIDERS as PTR_PROVIDERS
-from ansible_collections.mailstead.stack.plugins.module_utils.ptr.panels import NAMES as PANELS
 
 DAY = 86400
-LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-TSIG_ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 LATER = "leave it out in this release"
 
 HOST_NAME = Text(pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]*", wanted="the name of an inventory host")
@@ -95,37 +86,6 @@ class Provider(Text):
     def read(self, raw: Any, path: str, reading: Any) -> str:
         if raw in self.elsewhere:
             what = f"'{raw}' cannot be the provider of {self.role} mail"
-            reading.note("MS-INT-042", path, raw, what, f"use one of {', '.join(self.choices)}")
-            return self.fallback
-        return super().read(raw, path, reading)
-
-
-class PerTime(Shape):
-    """``500/h`` → so many in so many seconds."""
-
-    fallback = None
-
-    def read(self, raw: Any, path: str, reading: Any) -> Optional[model.Rate]:
-        match = re.fullmatch(r"([1-9]\d{0,5}|1000000)/([smhd])", raw) if isinstance(raw, str) else None
-        if not match:
-            self._wrong(raw, path, reading, "a rate such as 500/h or 20/m")
-            return None
-        return model.Rate(int(match.group(1)), DURATION_UNITS[match.group(2)])
-
-    def schema(self) -> Dict[str, Any]:
-        return {"type": "string", "pattern": "^([1-9][0-9]{0,5}|1000000)/[smhd]$"}
-
-
-class SmarthostProvider(Text):
-    """A provider that mail can be handed to. elsewhere: those that have a profile and nothing of the kind."""
-
-    def __init__(self, known: Sequence[str], elsewhere: Sequence[str]) -> None:
-        self.elsewhere = elsewhere
-        super().__init__(choices=known)
-
-    def read(self, raw: Any, path: str, reading: Any) -> str:
-        if raw in (*self.elsewhere, model.OWN):
-            what = f"'{raw}' has no server that mail can be handed to"
             reading.note("MS-INT-042", path, raw, what, f"use one of {', '.join(self.choices)}")
             return self.fallback
         return super().read(raw, path, reading)
@@ -394,361 +354,5 @@ def domain_keys(profiles: Sequence[Profile] = ()) -> Dict[str, Key]:
             "also_send_via": Key(
                 Many(outbound(profiles), or_one=True), default=(), doc="further senders of the domain"
             ),
-        },
-    }
-
-
-@dataclass
-class ByProvider(Mapped):
-    """A mapping whose words depend on its ``provider``. words: for each, those it needs, then those with a default."""
-
-    words: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = field(default_factory=dict)
-    #: What to do instead, for a provider and a word it does not take.
-    hints: Mapping[Tuple[str, str], str] = field(default_factory=dict)
-
-    def read(self, raw: Any, path: str, reading: Any) -> Any:
-        given: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
-        foreign = self._foreign(given)
-        for word, (what, fix) in foreign.items():
-            reading.note("MS-INT-032", f"{path}.{word}", given[word], what, fix)
-        # What a word of another provider holds is not looked at: it goes anyway.
-        value = super().read({k: v for k, v in raw.items() if k not in foreign} if foreign else raw, path, reading)
-        if value is self.fallback or value.provider not in self.words:
-            return value
-        for word in self.words[value.provider][0]:
-            if given.get(word) is None:
-                what = f"'{word}' is missing for provider {value.provider}"
-                reading.note("MS-INT-002", path, raw, what, f"add `{word}:` to {self.name}")
-        return value
-
-    def _foreign(self, given: Mapping[str, Any]) -> Dict[str, Tuple[str, str]]:
-        """The words that other providers take and this one does not: (what is wrong, what to do)."""
-        provider = given.get("provider", self.keys["provider"].default)
-        if not isinstance(provider, str) or provider not in self.words:
-            return {}
-        own = [word for words in self.words[provider] for word in words]
-        takes = ", ".join(own) or "no further words"
-        found = {}
-        for word in (w for w in given if w not in own):
-            others = [p for p, words in self.words.items() if word in (*words[0], *words[1])]
-            if others:
-                fix = f"leave it out, or write `provider: {others[0]}`; {provider} takes {takes}"
-                what = f"'{word}' is a word of provider {' and '.join(others)}"
-                found[word] = (what, self.hints.get((provider, word), fix))
-        return found
-
-
-#: The words of each provider of reverse records. A reverse zone of one's own is named in full here.
-PTR_WORDS = {name: (takes.required, takes.optional) for name, takes in PTR_PROVIDERS.items()}
-PTR_WORDS["rfc2136"] = (("server", "zone", "key_name", "secret"), ("key_algorithm",))
-
-
-def _ptr(provider: str, **given: str) -> model.Ptr:
-    return model.Ptr(provider, tuple(sorted((key, value) for key, value in given.items() if value)))
-
-
-PTR = ByProvider(
-    words=PTR_WORDS,
-    name="ptr",
-    shorthand="provider",
-    build=_ptr,
-    fallback=model.Ptr(provider="manual"),
-    keys={
-        "provider": Key(
-            Text(choices=tuple(PTR_WORDS), fallback="manual"),
-            default="manual",
-            doc="who sets the reverse record: the account that the address is rented with, a name server of your own "
-            "(rfc2136), or you (manual prints what to do)",
-        ),
-        "panel": Key(Text(choices=PANELS), default="", doc="manual: the hoster whose panel the steps are for"),
-        "token": Key(Secret(), default="", doc="hcloud, linode, vultr: API token that may change the address"),
-        "region": Key(
-            Text(pattern=r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", wanted="a region such as eu-central-1"),
-            default="",
-            doc="aws: where the Elastic IP address is",
-        ),
-        "access_key": Key(Text(), default="", doc="aws: id of the access key"),
-        "secret_key": Key(Secret(), default="", doc="aws: secret access key"),
-        "session_token": Key(Secret(), default="", doc="aws: what comes with temporary keys"),
-        "server": Key(
-            Text(wanted="the name or address of the reverse zone's primary"), default="", doc="rfc2136: the primary"
-        ),
-        "zone": Key(DomainName(), default="", doc="rfc2136: the reverse zone"),
-        "key_name": Key(Text(), default="", doc="rfc2136: TSIG key"),
-        "key_algorithm": Key(
-            Text(choices=TSIG_ALGORITHMS, fallback="hmac-sha256"), default="", doc="rfc2136: hmac-sha256 by default"
-        ),
-        "secret": Key(Secret(), default="", doc="rfc2136: TSIG secret, in base64"),
-    },
-)
-
-MAIL_HOST = Mapped(
-    name="mail_host",
-    build=model.MailHost,
-    keys={
-        "name": Key(DomainName(), required=True, doc="the host's mail name: MX target, HELO, PTR"),
-        "ipv4": Key(IPAddress(4), required=True, doc="its public address"),
-        "ipv6": Key(IPAddress(6), default="", doc="only when PTR and port 25 work over IPv6 too"),
-        "ptr": Key(PTR, default=model.Ptr(provider="manual")),
-    },
-)
-
-ACME = Mapped(
-    name="acme",
-    build=model.Acme,
-    keys={
-        "directory": Key(
-            Text(pattern=r"https://\S+", wanted="the https URL of an ACME directory", fallback=LETS_ENCRYPT),
-            default=LETS_ENCRYPT,
-        ),
-        "email": Key(MailAddress(), default="", doc="contact; mail_operator.email by default"),
-        "challenge": Key(Text(choices=("http-01",), fallback="http-01"), default="http-01"),
-    },
-)
-#: The words of each DNS provider: those it needs, then those with a default.
-DNS_WORDS: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
-    "cloudflare": (("token",), ()),
-    "rfc2136": (("server", "key_name", "secret"), ("port", "key_algorithm")),
-}
-
-DNS = ByProvider(
-    words=DNS_WORDS,
-    name="dns",
-    build=model.Dns,
-    fallback=model.Dns(provider=""),
-    keys={
-        "provider": Key(
-            Text(choices=tuple(DNS_WORDS), fallback=""),
-            default="cloudflare",
-            doc="who serves the zones; rfc2136 is a name server of your own that takes DNS updates (knot, BIND, PowerDNS)",
-        ),
-        "zones": Key(
-            Many(DomainName()),
-            default=(),
-            doc="further zones, for mail hosts outside the mail domains; of several DNS hosts, the zones this one serves",
-        ),
-        "token": Key(Secret(), default="", doc="cloudflare: API token that may edit the zones' records"),
-        "server": Key(
-            Text(wanted="the name or address of the primary"), default="", doc="rfc2136: the primary name server"
-        ),
-        "port": Key(Number(low=1, high=65535), default=0, doc="rfc2136: 53 by default"),
-        "key_name": Key(Text(), default="", doc="rfc2136: TSIG key that may transfer and update the zones"),
-        "key_algorithm": Key(
-            Text(choices=TSIG_ALGORITHMS, fallback="hmac-sha256"), default="", doc="rfc2136: hmac-sha256 by default"
-        ),
-        "secret": Key(Secret(), default="", doc="rfc2136: TSIG secret, in base64"),
-    },
-)
-
-IMAP = Mapped(
-    name="imap",
-    build=lambda **v: v,
-    fallback={"host": "", "username": "", "secret": ""},
-    keys={
-        "host": Key(DomainName(), required=True),
-        "username": Key(Text(), required=True),
-        "secret": Key(Secret(), required=True),
-    },
-)
-CANARY = Mapped(
-    name="a canary",
-    build=lambda address, imap: model.Canary(address, imap["host"], imap["username"], imap["secret"]),
-    fallback=model.Canary("", "", "", ""),
-    keys={"address": Key(MailAddress(), required=True), "imap": Key(IMAP, required=True)},
-)
-
-NO_ACME = model.Acme(directory=LETS_ENCRYPT, email="", challenge="http-01")
-OPERATOR = Mapped(
-    name="mail_operator",
-    build=model.Operator,
-    fallback=model.Operator(email="", dns=(), acme=NO_ACME, canaries=()),
-    keys={
-        "email": Key(MailAddress(), required=True, doc="who is told when something is wrong"),
-        "dns": Key(
-            Many(DNS, or_one=True), required=True, doc="who serves the zones; of several the first has the rest"
-        ),
-        "acme": Key(ACME, default=NO_ACME),
-        "canaries": Key(Many(CANARY), default=(), doc="mailboxes elsewhere that serve as witnesses"),
-    },
-)
-
-# -- services through which applications send ------------------------------------------------------------------------
-
-#: Messages an application may send, and how large they may be, where nothing is said.
-RATE_DEFAULT = model.Rate(500, 3600)
-SIZE_DEFAULT = 10 * 1024**2
-TOKEN_DURATION, TOKEN_ROTATION, TOKEN_OVERLAP = 365 * DAY, 180 * DAY, 7 * DAY
-#: Becomes a part of host names, of selectors and of user names.
-WORD = r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
-
-LIMITS = Mapped(
-    name="limits",
-    build=model.Limits,
-    fallback=model.Limits(),
-    keys={
-        "per_sender": Key(PerTime(), default=None, doc="messages of one application in a time, 500/h by default"),
-        "max_size": Key(Size(), default=0, doc="size of a message, 10MiB by default"),
-    },
-)
-APPLICATION = Mapped(
-    name="a sender",
-    shorthand="addresses",
-    build=lambda **given: model.Application("", **given),
-    fallback=model.Application(""),
-    keys={
-        "addresses": Key(
-            Many(SenderPattern(), or_one=True),
-            required=True,
-            doc="addresses it may send as, in the envelope and in From; *@domain is every address of a domain",
-        ),
-        "smarthosts": Key(
-            Many(Text(), or_one=True),
-            default=(),
-            doc="providers out of the service's, in the order of trying; all by default",
-        ),
-        "limits": Key(LIMITS, default=model.Limits(), doc="of this application; the service's by default"),
-        "bounces": Key(PlainAddress(), default="", doc="where its bounces go; to the service's address by default"),
-        "secret": Key(Secret(), default="", doc="password; generated once where absent"),
-    },
-)
-BOUNCES = Mapped(
-    name="bounces",
-    shorthand="address",
-    build=model.Bounces,
-    fallback=model.Bounces(),
-    keys={
-        "address": Key(
-            PlainAddress(), default="", doc="a mailbox that somebody reads; the envelope sender of all mail"
-        ),
-        "webhook": Key(
-            Text(pattern=r"https://[^\s/]+\S*", wanted="an https URL"),
-            default="",
-            doc="is called for each failed delivery",
-        ),
-        "secret": Key(Secret(), default="", doc="with which calls are signed (HMAC)"),
-    },
-)
-LAN = Mapped(
-    name="lan",
-    shorthand="name",
-    build=lambda name, address: (name, address),
-    fallback=("", ""),
-    keys={
-        "name": Key(
-            DomainName(), default="", doc="the name in the certificate; <service>.<zone of the first sender> by default"
-        ),
-        "address": Key(IPAddress(4), default="", doc="published for that name; without it, name it in your own DNS"),
-    },
-)
-ACCESS = Mapped(
-    name="access",
-    build=model.Access,
-    fallback=model.Access(),
-    keys={
-        "service_tokens": Key(
-            Many(Text(pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*", wanted="a name for a token"), or_one=True),
-            required=True,
-            doc="names of the tokens that may pass; they are made here",
-        ),
-        "duration": Key(
-            Forever("forever"), default=TOKEN_DURATION, doc="how long a token lives, 365d by default, or forever"
-        ),
-        "rotate_after": Key(
-            Forever("never"), default=TOKEN_ROTATION, doc="age of a token's secret at which it is renewed, or never"
-        ),
-        "overlap": Key(Duration(), default=TOKEN_OVERLAP, doc="how long the old secret stays good"),
-    },
-)
-CLOUDFLARE_TUNNEL = Mapped(
-    name="cloudflare_tunnel",
-    build=model.Tunnel,
-    keys={
-        "hostname": Key(DomainName(), required=True, doc="name under which clients find the tunnel; made here"),
-        "management": Key(
-            Text(choices=("remote", "local"), fallback="remote"),
-            default="remote",
-            doc="remote: configured over the API; local: by a file on the host",
-        ),
-        "access": Key(ACCESS, required=True, doc="who may pass; a tunnel without is open to the world"),
-        "account_id": Key(
-            Text(pattern=r"[0-9a-f]{32}", wanted="an account id"), default="", doc="that of the zone by default"
-        ),
-        "token": Key(Secret(), default="", doc="API token for tunnels and Access; that of the zone by default"),
-    },
-)
-EXPOSE = Mapped(
-    name="expose",
-    build=lambda cloudflare_tunnel: cloudflare_tunnel,
-    keys={
-        "cloudflare_tunnel": Key(CLOUDFLARE_TUNNEL, required=True, doc="a way in from outside, without an open port")
-    },
-)
-
-
-def smarthost(profiles: Sequence[Profile]) -> Mapped:
-    known = tuple(p.id for p in profiles if p.sends and p.submission)
-    elsewhere = [p.id for p in profiles if p.id not in known]
-    return ByProvider(
-        words={model.EDGE: ((), ("edge",)), **dict.fromkeys(known, (("secret",), ("username", "inputs", "port")))},
-        name="a smarthost",
-        shorthand="provider",
-        build=model.Smarthost,
-        fallback=model.Smarthost(""),
-        keys={
-            "provider": Key(
-                SmarthostProvider((*known, model.EDGE), elsewhere), required=True, doc="who takes our mail"
-            ),
-            "username": Key(Text(), default="", doc="of the login there; some providers have one for everybody"),
-            "secret": Key(Secret(), default="", doc="password of the login there"),
-            "inputs": Key(Named(Text()), default=(), doc="what the provider gave you, such as its DKIM key"),
-            "port": Key(Number(low=1, high=65535), default=0, doc="another of the provider's ports"),
-            "edge": Key(HOST_NAME, default="", doc="edge: which one; the only one of group mail_edge by default"),
-        },
-    )
-
-
-def service_keys(profiles: Sequence[Profile] = ()) -> Dict[str, Key]:
-    """The words of a service through which applications send."""
-    return {
-        "name": Key(Text(pattern=WORD, wanted="a word such as notify"), required=True, doc="of the service"),
-        "state": Key(Text(choices=("present", "absent"), fallback="present"), default="present"),
-        "host": Key(
-            HOST_NAME, default="", doc="of group mail_home, and no home of a mail domain; implied when there is one"
-        ),
-        "lan": Key(LAN, default=("", "")),
-        "senders": Key(
-            Named(APPLICATION, Text(pattern=WORD, wanted="a word")), default=(), doc="applications, by name"
-        ),
-        "smarthosts": Key(
-            Many(smarthost(profiles), or_one=True), default=(), doc="who delivers, in the order of trying"
-        ),
-        "expose": Key(EXPOSE, default=None),
-        "limits": Key(LIMITS, default=model.Limits()),
-        "clients": Key(
-            Many(HOST_NAME, or_one=True), default=(), doc="hosts of group mail_client that come through the tunnel"
-        ),
-        "bounces": Key(BOUNCES, default=model.Bounces(), doc="where it goes that a message came back"),
-    }
-
-
-#: The variables of the interface; any other that begins with mail_ is a mistake.
-VARIABLES = ("mail_domains", "mail_submission", "mail_operator", "mail_host", "mail_intent")
-MAIL_INTENT = Number(low=1, high=1, fallback=1)
-
-
-def json_schema(profiles: Sequence[Profile] = ()) -> Dict[str, Any]:
-    """The JSON Schema (2020-12) of the inventory's variables, for editors and for docs/intent.schema.json."""
-    domain = Mapped(name="a mail domain", shorthand="name", build=dict, keys=domain_keys(profiles)).schema()
-    service = Mapped(name="a service", build=dict, keys=service_keys(profiles)).schema()
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "mailstead intent",
-        "type": "object",
-        "properties": {
-            "mail_intent": MAIL_INTENT.schema(),
-            "mail_operator": OPERATOR.schema(),
-            "mail_domains": {"type": "array", "items": domain},
-            "mail_submission": {"type": "array", "items": service},
-            "mail_host": MAIL_HOST.schema(),
         },
     }

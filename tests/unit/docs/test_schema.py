@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import VARIABLES, json_schema
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.schema import VARIABLES, json_schema
 from hypothesis import given, settings
 
 from tests.unit.examples import DOMAIN_A, DOMAINS_D, HOSTS, OPERATOR, SERVICE_D

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Domain
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import json_schema
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.schema import json_schema
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 
 from tests.unit.examples import DKIM_VALUE, DOMAIN_A, DOMAIN_B, DOMAIN_C, HOSTS, OPERATOR, raw

@@ -13,7 +13,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.intent.codes impor
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Target
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.routing import destinations_of, leaving_patterns
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import json_schema
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.schema import json_schema
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
 from hypothesis import given, settings
 from hypothesis import strategies as st

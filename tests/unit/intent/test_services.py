@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError, Problem
-from ansible_collections.mailstead.stack.plugins.module_utils.intent import submission, words
+from ansible_collections.mailstead.stack.plugins.module_utils.intent import submission, words_services
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Intent, Rate, Service
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
 from ansible_collections.mailstead.stack.plugins.plugin_utils.profiles import profiles
@@ -69,7 +69,10 @@ def test_example_d_works_as_it_stands() -> None:
     ]
     assert (one.limits.per_sender, one.limits.max_size) == (Rate(500, 3600), 10 * 1024**2)
     assert one.tunnel is not None and one.tunnel.management == "remote"
-    assert one.tunnel.access.duration == words.TOKEN_DURATION and one.tunnel.access.overlap == words.TOKEN_OVERLAP
+    assert (
+        one.tunnel.access.duration == words_services.TOKEN_DURATION
+        and one.tunnel.access.overlap == words_services.TOKEN_OVERLAP
+    )
     assert [s.secret for s in one.smarthosts] == [f"mail_submission[0].smarthosts[{n}].secret" for n in (0, 1)]
 
 

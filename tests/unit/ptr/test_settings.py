@@ -14,7 +14,8 @@ from ansible_collections.mailstead.stack.plugins.filter import plan as filters
 from ansible_collections.mailstead.stack.plugins.module_utils.common.errors import MailsteadError
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.model import Ptr
 from ansible_collections.mailstead.stack.plugins.module_utils.intent.read import read_intent
-from ansible_collections.mailstead.stack.plugins.module_utils.intent.words import PTR_WORDS, json_schema
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.schema import json_schema
+from ansible_collections.mailstead.stack.plugins.module_utils.intent.words_operator import PTR_WORDS
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.build import build_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 from ansible_collections.mailstead.stack.plugins.module_utils.ptr import panels, vendors
