@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.checks.test_senders import BOX, LAN, SERVER, SMARTHOSTS, Sender, plan
+from tests.unit.checks.senders import BOX, LAN, SERVER, SMARTHOSTS, Sender, plan
 from tests.unit.checks.world import RECEIVER, verdicts
 from tests.unit.examples import HOSTS, HOSTS_D, plan_d
 

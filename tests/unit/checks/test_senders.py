@@ -6,213 +6,53 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.mailstead.stack.plugins.module_utils.checks import report
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.catalogue import BY_ID, CHECKS
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.finding import Finding, exit_code
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.judges.tunnel import moment
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.planning import probe_plan
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.view import (
     View,
-    bounce_domains,
-    named_secrets,
     secret_references,
 )
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import MailPlan, SubmissionPlan
-from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts, RoutingFacts, facts_from, kept
-from ansible_collections.mailstead.stack.plugins.plugin_utils import report_files
+from ansible_collections.mailstead.stack.plugins.module_utils.plan.resolve import Facts
 
-from tests.unit.checks.world import NOW, RECEIVER, RUN, World, facts, verdicts
-from tests.unit.examples import DOMAIN_A, HOSTS, SERVICE_D, plan_d
+from tests.unit.checks.senders import (
+    APP,
+    BOX,
+    CI,
+    CLIENT,
+    CONTROLLER,
+    FIRST,
+    FORGED,
+    HOST,
+    LAN,
+    LOGIN_1,
+    LOGIN_2,
+    NAME,
+    NONE,
+    PASSWORD,
+    SECOND,
+    SERVER,
+    STARTTLS,
+    STRANGER,
+    TLS,
+    TUNNEL,
+    WITNESS,
+    WRONG,
+    Break,
+    Sender,
+    down,
+    plan,
+    service_keys,
+    told,
+    tunnel_facts,
+)
+from tests.unit.checks.world import NOW, RUN, facts, verdicts
+from tests.unit.examples import DOMAIN_A, HOSTS, plan_d
 
-LAN, SERVER, CONTROLLER, HOST, APP = "192.168.77.10", "172.29.25.12", "localhost", "lan-box", "app1"
-NAME, TUNNEL, FROM, CI = "notify.example.com", "smtp.example.com", "mailstead-probe@example.com", "ci.example.com"
-WITNESS = "canary@strict.example.org"
-FIRST, SECOND = "notify/1-cloudflare_email_sending", "notify/2-smtp2go"
-LOGIN_1, LOGIN_2 = f"smarthost.login/{FIRST}", f"smarthost.login/{SECOND}"
-TLS, FORGED, STRANGER = "sender.tls/notify", "sender.forged/notify", "sender.stranger/notify"
-CLIENT, STARTTLS, PASSWORD = "sender.tls/notify/tunnel", "sender.starttls/notify", "sender.password/notify"
-NONE, WRONG = "tunnel.upgrade/notify/none", "tunnel.upgrade/notify/wrong"
-BOX = f"sender.witness/notify/{WITNESS}"
-SIZE = 10485760
-MX = tuple(f"{p} route{n}.mx.cloudflare.net" for n, p in ((1, 87), (2, 42), (3, 94)))
-SMARTHOSTS = SERVICE_D["smarthosts"]
-INPUTS = {"return_path": "em123456", "dkim_selector": "s123456"}
-
-
-def plan(of: MailPlan | None = None, **changes: Any) -> MailPlan:
-    """Example D with an address on the LAN; keywords replace fields of its service."""
-    of = of or plan_d(smarthosts=[SMARTHOSTS[0], {**SMARTHOSTS[1], "inputs": INPUTS}])
-    (service,) = of.submissions
-    service = dataclasses.replace(service, **{"lan_address": LAN, **changes})
-    return dataclasses.replace(of, submissions=(service,))
-
-
-def told(of: MailPlan) -> dict[str, RoutingFacts]:
-    out = {}
-    for routed in of.routing:
-        rules = [*routed.rules, *([routed.catch_all] if routed.catch_all else [])]
-        keys = [r.name for r in routed.keeps if r.type == "TXT"]
-        out[routed.name] = RoutingFacts(
-            enabled=True,
-            status="ready",
-            records=(
-                *((routed.name, "MX", value) for value in MX),
-                *((key, "TXT", "v=DKIM1; p=QUJD") for key in keys),
-            ),
-            rules=tuple(dataclasses.replace(r, enabled=True) for r in rules),
-            destinations=dict.fromkeys(routed.destinations, "2026-11-20T10:00:00Z"),
-        )
-    return out
-
-
-def service_keys(of: MailPlan) -> tuple[dict[str, Any], ...]:
-    """The keys of the service, on its own host."""
-    found = []
-    for fact in facts(*of.submissions[0].domains).dkim:
-        selector = f"notify-{fact['selector']}"
-        path = f"/etc/mailstead/dkim/{fact['domain']}/{selector}.pem"
-        found.append({**fact, "service": "notify", "selector": selector, "path": path})
-    return tuple(found)
-
-
-def tunnel_facts(of: MailPlan) -> dict[str, Any]:
-    """What the account tells of the tunnel, as the plan wants it."""
-    tunnel = of.submissions[0].tunnel
-    if tunnel is None:
-        return {}
-    rules: list[dict[str, Any]] = [{"hostname": r.hostname, "service": r.service} for r in tunnel.ingress]
-    rules[0]["originRequest"] = {"access": {"required": True, "teamName": "mailstead", "audTag": ["aud-1"]}}
-    return {
-        "name": tunnel.name,
-        "id": "11111111-2222-3333-4444-555555555555",
-        "status": "healthy",
-        "connections": 4,
-        "config_source": "cloudflare",
-        "ingress": rules,
-        "dns": {"name": tunnel.hostname, "content": "1.cfargotunnel.com", "proxied": True},
-        "hostnames": [tunnel.hostname],
-        "access": {
-            "app": {"id": "a", "aud": "aud-1", "domain": tunnel.hostname, "type": "self_hosted"},
-            "policies": [{"name": "notify", "decision": "non_identity", "tokens": list(tunnel.service_tokens)}],
-        },
-        "tokens": [
-            {"name": t, "client_id": "x.access", "expires_at": "2027-11-01T00:00:00Z"} for t in tunnel.service_tokens
-        ],
-    }
-
-
-class Sender(World):
-    """A world in which the service, its tunnel, its smarthosts and the routing service do what they should."""
-
-    def __init__(self, of: MailPlan | None = None, known: Facts | None = None) -> None:
-        of = of or plan()
-        known = known or Facts(
-            dkim=service_keys(of),
-            routing=told(of),
-            tunnels={"notify": tunnel_facts(of)},
-            smarthosts={"notify": {"1-cloudflare_email_sending": {"suppressed": []}}},
-        )
-        super().__init__(of, known)
-
-    @property
-    def service(self) -> SubmissionPlan:
-        return self.plan.submissions[0]
-
-    def records(self, name: str, rtype: str) -> list[str]:
-        theirs = [
-            r.content
-            for routed in self.plan.routing
-            for r in kept(routed, self.facts)
-            if (r.name, r.type) == (name, rtype) and not r.deferred
-        ]
-        return sorted([*super().records(name, rtype), *theirs])
-
-    def _smtp(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        data = super()._smtp(args, vantage)
-        smarthosts = {s.host for s in self.service.smarthosts}
-        inside = args["port"] in (465, 587, 25, 2525) and args["address"] in (LAN, SERVER, "127.0.0.1")
-        if args["address"] not in smarthosts and not inside:
-            return data
-        if args["port"] == 25:
-            data.update(connect="refused", ended="refused", banner="", ehlo=[], replies={}, transcript=[])
-            return data
-        data["ehlo_tls"] = []
-        data["ehlo"] = [f"SIZE {SIZE}", "8BITMIME", "STARTTLS" if args["port"] == 587 else "AUTH PLAIN LOGIN"]
-        login = args.get("auth")
-        codes = dict.fromkeys(("mail", "rcpt", "stranger", "domain", "auth"), 503) if not login else {}
-        codes.update({"envelope": 501, "neighbour": 550, "login-name": 550, "header": 550})
-        if login:
-            code = 535 if "made_up" in login else 235
-            data["replies"]["auth"] = {"code": code, "text": f"{code} login"}
-        for step in args["steps"]:
-            code = codes.get(step["label"], 250)
-            data["replies"][step["label"]] = {"code": code, "text": f"{code} {step['label']}"}
-        return data
-
-    def _tls(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        return {**super()._tls(args, vantage), "greeting": f"220 {NAME} ESMTP"}
-
-    def _spf_cost(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        records = [r for r in self.records(args["domain"], "TXT") if r.startswith("v=spf1")]
-        parts = [["include:_spf.mx.cloudflare.net", 1, 0]]
-        return {"records": records, "syntax": "", "lookups": 1, "voids": 0, "parts": parts, "broken": [], "failed": []}
-
-    def _upgrade(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        status = 403 if "client_id" in args else 401
-        return {
-            "hostname": args["hostname"],
-            "address": "198.18.0.70",
-            "connect": "open",
-            "tls_error": "",
-            "status": status,
-            "line": f"HTTP/1.1 {status} no",
-            "location": "",
-        }
-
-    def _submit(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        row = {"code": 250, "text": "250 queued", "stage": "data"}
-        return {"results": {args["label"]: row}, "transcript": []}
-
-    def _mailbox(self, args: dict[str, Any], vantage: str) -> dict[str, Any]:
-        domain = FROM.rpartition("@")[2]
-        rows = [
-            ["Authentication-Results", f"{RECEIVER}; dmarc=pass (p=reject) header.from={domain}"],
-            ["Authentication-Results", f"{RECEIVER}; dkim=pass header.d={domain}; dkim=pass header.d=smtp2go.com"],
-            ["Authentication-Results", f"{NAME}; dkim=fail header.d={domain}; dmarc=fail"],
-        ]
-        message = {"folder": "INBOX", "headers": rows, "size": 900}
-        messages = {label: dict(message) for label in args["tokens"]}
-        return {"folders": ["INBOX"], "messages": messages, "waited_ms": 800}
-
-    def tunnel(self, **changes: Any) -> None:
-        """The account tells something else of the tunnel."""
-        self.facts = dataclasses.replace(
-            self.facts, tunnels={"notify": {**json.loads(json.dumps(self.facts.tunnels["notify"])), **changes}}
-        )
-
-    def access(self, *policies: dict[str, Any], app: Any = True) -> None:
-        now = self.facts.tunnels["notify"]["access"]
-        self.tunnel(access={"app": now["app"] if app is True else app, "policies": list(policies) or now["policies"]})
-
-    def untold(self) -> None:
-        self.facts = dataclasses.replace(self.facts, tunnels={})
-
-    def heard(self, said: str, vantage: str = HOST) -> None:
-        """What the receiver wrote into the message that came from a vantage."""
-        self.data(BOX)["messages"][vantage]["headers"] = [["Authentication-Results", f"{RECEIVER}; {said}"]]
-
-    def answered(self, probe: str, status: int, location: str = "", vantage: str = "") -> None:
-        for (name, where), seen in self.seen.items():
-            if name == probe and vantage in ("", where):
-                seen["data"].update(status=status, line=f"HTTP/1.1 {status} so", location=location)
-
-
-Break = Callable[[Sender], object]
 SERVICE_AUTH = {"name": "notify", "decision": "non_identity", "tokens": ["app1"]}
 
 
@@ -251,14 +91,6 @@ def at_origin(access: Any) -> Break:
     def change(w: Sender) -> None:
         first, *rest = w.facts.tunnels["notify"]["ingress"]
         w.tunnel(ingress=[{**first, "originRequest": {"access": access}}, *rest])
-
-    return change
-
-
-def down(*probes: str) -> Break:
-    def change(w: Sender) -> None:
-        for probe in probes:
-            w.data(probe).update(connect="refused", ended="refused", ehlo=[], replies={}, tls=None)
 
     return change
 
@@ -614,101 +446,3 @@ def test_a_domain_with_mailboxes_at_home_must_authorise_the_smarthosts() -> None
     assert verdicts(world.judge(), "S25") == {"fail"}
     world.publish("example.com", "TXT", "v=spf1 include:")
     assert verdicts(world.judge(), "S25") == {"unknown"}
-
-
-# -- planning ----------------------------------------------------------------------------------------------------------
-
-
-def test_no_host_gets_a_secret_that_is_not_its_own() -> None:
-    of = plan()
-    probes = Sender().probes
-    login = of.submissions[0].probe
-    assert login is not None
-    assert named_secrets(probes[APP]) == {login.secret}
-    assert named_secrets(probes[HOST]) == {login.secret, *(s.secret for s in of.submissions[0].smarthosts)}
-    assert named_secrets(probes[CONTROLLER]) == {c.secret for c in of.canaries}
-    assert set(secret_references(of)) == set().union(*(named_secrets(p) for p in probes.values()))
-
-
-def test_every_login_wants_verified_tls() -> None:
-    logins = [p for found in Sender().probes.values() for p in found if "auth" in p["args"]]
-    assert logins and all(p["args"]["auth"]["strict"] for p in logins)
-    assert all(p["args"]["tls"] in ("implicit", "starttls") for p in logins)
-
-
-def test_what_a_client_does_goes_through_its_tunnel() -> None:
-    direct = {TLS, NONE, WRONG, "clock"}
-    through = [p["args"] for p in Sender().probes[APP] if p["id"] not in direct]
-    ends = {
-        (a["submission"]["addresses"][0], a["submission"]["port"])
-        if "submission" in a
-        else (a["address"], a["port"])
-        for a in through
-    }  # fmt: skip
-    assert ends == {("127.0.0.1", 2525)} and len(through) == 4
-
-
-def test_what_is_sent_is_what_is_awaited_and_no_token_begins_another() -> None:
-    world = Sender()
-    sent = {v: p["args"]["token"] for v, found in world.probes.items() for p in found if p["kind"] == "submit"}
-    (box,) = [p for p in world.probes[CONTROLLER] if p["id"] == BOX]
-    assert box["args"]["tokens"] == sent and set(sent) == {HOST, APP}
-    tokens = list(sent.values())
-    assert not [t for t in tokens for other in tokens if t != other and t in other]
-
-
-def test_passwords_are_guessed_from_one_place_only() -> None:
-    """Behind the tunnel everybody has one address, which the server might shut out."""
-    assert [v for v, found in Sender().probes.items() for p in found if "made_up" in str(p["args"])] == [HOST]
-
-
-def test_a_message_that_should_be_refused_names_a_witness_or_nobody() -> None:
-    (forged,) = [p for p in Sender().probes[HOST] if p["id"] == FORGED]
-    sent = {s["label"]: s.get("send") or s["message"] for s in forged["args"]["steps"]}
-    assert sent["rcpt"] == f"RCPT TO:<{WITNESS}>" and "From: <somebody-else@example.com>" in sent["header"]
-    assert sent["neighbour"] == "MAIL FROM:<noreply@example.com>" and sent["mail"] == f"MAIL FROM:<{FROM}>"
-    nobody = dataclasses.replace(plan(), canaries=())
-    (forged,) = [p for p in Sender(nobody).probes[HOST] if p["id"] == FORGED]
-    assert [s["send"] for s in forged["args"]["steps"] if s["label"] == "rcpt"] == ["RCPT TO:<probe@example.net>"]
-
-
-def test_bounces_go_where_the_mail_leaves_from() -> None:
-    service_ = plan().submissions[0]
-    assert bounce_domains(service_) == ("ci.example.com", "example.com")
-    assert bounce_domains(dataclasses.replace(service_, webhook="https://x.example/")) == ()
-    told_ = tuple(dataclasses.replace(a, return_path="ops@b.example") for a in service_.applications)
-    assert bounce_domains(dataclasses.replace(service_, applications=told_, webhook="https://x.example/")) == (
-        "b.example",
-    )
-
-
-def test_facts_of_services_come_as_json() -> None:
-    known = facts_from({"tunnels": {"notify": {"status": "down"}}, "smarthosts": {"notify": None}})
-    assert known.tunnels["notify"]["status"] == "down" and known.smarthosts["notify"] == {}
-
-
-# -- report ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_report_names_the_service_and_draws_its_way() -> None:
-    world = Sender()
-    built = report.build(world.plan, world.judge(), (), NOW)
-    assert "notify" in built["subjects"]
-    (shown,) = [d for d in built["domains"] if d["name"] == "notify"]
-    assert shown["verdict"] == "pass" and shown["inbound"] == []
-    assert [s["name"] for s in shown["sending"]] == ["application", "tunnel", "service", "smarthosts", "receiver"]
-    down(LOGIN_1, LOGIN_2)(world)
-    built = report.build(world.plan, world.judge(), (), NOW)
-    (shown,) = [d for d in built["domains"] if d["name"] == "notify"]
-    assert {s["name"] for s in shown["sending"] if s["verdict"] == "fail"} == {"smarthosts"}
-    assert "From applications to the Internet" in report_files.html(built)
-
-
-def test_a_service_without_a_login_for_checks_is_looked_at_from_outside_only() -> None:
-    """Nor is a port tried that the plan does not open."""
-    world = Sender(plan(probe=None, listeners=()))
-    kinds = {p["kind"] for found in world.probes.values() for p in found}
-    assert "submit" not in kinds and BOX not in {p["id"] for p in world.probes[CONTROLLER]}
-    assert STARTTLS not in {p["id"] for p in world.probes[HOST]}
-    open_ = {f.id for f in world.judge() if f.verdict == "unknown" and f.matters}
-    assert open_ == {"S7", "S8", "S9", "S10", "S13", "S26", "S27", "S28"}

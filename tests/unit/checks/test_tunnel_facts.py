@@ -16,7 +16,7 @@ from ansible_collections.mailstead.stack.plugins.module_utils.cloudflare.tunnel_
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.model import to_data
 
 from lab.twins.cloudflare.zero_trust.model import Tunnel
-from tests.unit.checks.test_senders import Sender, plan
+from tests.unit.checks.senders import Sender, plan
 from tests.unit.cloudflare.support import ZONE
 from tests.unit.cloudflare.tunnels import Bench
 

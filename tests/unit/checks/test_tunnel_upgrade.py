@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.mailstead.stack.plugins.module_utils.checks.probes.upgrade import probe_upgrade
 
+from tests.unit.checks.senders import CONTROLLER, NONE, WRONG, Sender
 from tests.unit.checks.servers import LOOPBACK, context
-from tests.unit.checks.test_senders import CONTROLLER, NONE, WRONG, Sender
 from tests.unit.checks.world import verdicts
 from tests.unit.lab.tunnel.worlds import HOSTNAME, TOKEN, World, ingress, world
 
