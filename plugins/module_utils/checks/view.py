@@ -286,8 +286,3 @@ def named_secrets(args: Any) -> Set[str]:
         own = {str(v) for k, v in args.items() if k == "secret" and isinstance(v, str) and v}
         return own.union(*(named_secrets(v) for v in args.values()))
     return set().union(*(named_secrets(v) for v in args)) if isinstance(args, (list, tuple)) else set()
-
-
-def witness_options(data: Mapping[str, Any]) -> Dict[str, str]:
-    """Sender addresses of outside vantages, by host: ``{host: address}``; others use probe@<their host name>."""
-    return {str(k): str(v) for k, v in data.items()}

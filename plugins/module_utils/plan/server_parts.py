@@ -20,7 +20,6 @@ Defaults that differ from the server's own, and why:
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
@@ -84,16 +83,6 @@ def fill_secrets(objects: Iterable[Mapping[str, Any]], values: Mapping[str, str]
 
 
 DEFAULT_OPTIONS = ServerOptions()
-
-
-def options_from(data: Mapping[str, Any]) -> ServerOptions:
-    """Options from JSON types; unknown names raise TypeError."""
-    known = {f.name: f for f in dataclasses.fields(ServerOptions)}
-    values: Dict[str, Any] = {k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in data.items()}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise TypeError(f"ServerOptions has no field {', '.join(unknown)}")
-    return ServerOptions(**values)
 
 
 # -- people and domains ----------------------------------------------------------------------------------------

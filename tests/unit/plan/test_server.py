@@ -23,7 +23,6 @@ from ansible_collections.mailstead.stack.plugins.module_utils.plan.server import
 from ansible_collections.mailstead.stack.plugins.module_utils.plan.server_parts import (
     ServerOptions,
     fill_secrets,
-    options_from,
     secret_references,
 )
 from ansible_collections.mailstead.stack.plugins.module_utils.stalwart.apply import apply
@@ -316,13 +315,6 @@ def test_reports_are_read_where_they_are_asked_for() -> None:
     assert only("DmarcReportSettings")["properties"]["aggregateSendFrequency"]["else"] == "daily"
     assert only("DmarcReportSettings")["properties"]["failureSendFrequency"]["else"] == "false"
     assert only("TlsReportSettings", EVERYTHING)["properties"]["sendFrequency"]["else"] == "disable"
-
-
-def test_options_come_from_json_types() -> None:
-    assert options_from({}) == ServerOptions()
-    assert options_from({"allowed_ips": ["198.18.0.40"], "pyzor": True}).allowed_ips == ("198.18.0.40",)
-    with pytest.raises(TypeError, match="piyzor"):
-        options_from({"piyzor": True})
 
 
 # -- on a server -----------------------------------------------------------------------------------------------
